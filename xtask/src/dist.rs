@@ -46,21 +46,9 @@ impl Processor {
 /// Builds the static binary for one processor into dist/ and returns its path. Nothing is built twice: cargo
 /// knows what is stale.
 pub fn build(processor: Processor) -> Result<PathBuf> {
-    provide(&[Need {
-        program: "musl-gcc",
-        package: "musl-tools",
-        why: "C compiler for the static x86_64 build",
-    }])?;
+    provide(&[Need { program: "musl-gcc", package: "musl-tools", why: "C compiler for the static x86_64 build" }])?;
     let target = processor.target();
-    let mut cargo = process::cargo([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "firn",
-        "--target",
-        &target,
-    ]);
+    let mut cargo = process::cargo(["build", "--release", "--locked", "--package", "firn", "--target", &target]);
     if processor == Processor::Aarch64 {
         for (name, value) in cross_compiler()? {
             cargo.env(name, value);
@@ -71,16 +59,10 @@ pub fn build(processor: Processor) -> Result<PathBuf> {
     } else {
         bail!("no standard library for {target}, and rustup cannot add it");
     }
-    let binary = deliver(
-        &format!("target/{target}/release/firn"),
-        &processor.binary(),
-    )?;
+    let binary = deliver(&format!("target/{target}/release/firn"), &processor.binary())?;
     let bytes = fs::metadata(&binary)?.len();
     if processor == Processor::X86_64 && bytes >= MAX_BYTES {
-        bail!(
-            "{} has {bytes} bytes, at most {MAX_BYTES} are allowed",
-            binary.display()
-        );
+        bail!("{} has {bytes} bytes, at most {MAX_BYTES} are allowed", binary.display());
     }
     eprintln!("{}: {bytes} bytes", binary.display());
     Ok(binary)
@@ -89,33 +71,17 @@ pub fn build(processor: Processor) -> Result<PathBuf> {
 /// A static glibc binary for the hosts of a developer: built faster than a release, and never released.
 pub fn build_quick() -> Result<PathBuf> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
-    let mut cargo = process::cargo([
-        "build",
-        "--release",
-        "--package",
-        "firn",
-        "--target",
-        TARGET,
-    ]);
+    let mut cargo = process::cargo(["build", "--release", "--package", "firn", "--target", TARGET]);
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    cargo
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     process::run(&mut cargo)?;
-    deliver(
-        &format!("target/{TARGET}/release/firn"),
-        &workspace::file("dist/quick/firn"),
-    )
+    deliver(&format!("target/{TARGET}/release/firn"), &workspace::file("dist/quick/firn"))
 }
 
 /// Runs an aarch64 binary on this machine.
 pub fn qemu_aarch64() -> Result<PathBuf> {
     const QEMU: &str = "qemu-aarch64-static";
-    provide(&[Need {
-        program: QEMU,
-        package: "qemu-user-static",
-        why: "runs the aarch64 build on this machine",
-    }])?;
+    provide(&[Need { program: QEMU, package: "qemu-user-static", why: "runs the aarch64 build on this machine" }])?;
     which(QEMU).with_context(|| format!("no {QEMU}"))
 }
 
@@ -135,14 +101,9 @@ fn has_std(target: &str) -> Result<bool> {
     let sysroot = process::output(&mut process::command("rustc", ["--print", "sysroot"]))?;
     let folder = Path::new(&sysroot).join("lib/rustlib").join(target);
     if !folder.exists() && which("rustup").is_some() {
-        eprintln!(
-            "adding {target} to the Rust toolchain: static binaries need its standard library"
-        );
+        eprintln!("adding {target} to the Rust toolchain: static binaries need its standard library");
         // Without a network it hangs rather than fails.
-        if let Err(error) = process::run(&mut process::command(
-            "timeout",
-            ["120", "rustup", "target", "add", target],
-        )) {
+        if let Err(error) = process::run(&mut process::command("timeout", ["120", "rustup", "target", "add", target])) {
             eprintln!("{error:#}");
         }
     }
@@ -154,31 +115,18 @@ fn has_std(target: &str) -> Result<bool> {
 fn cross_compiler() -> Result<Vec<(&'static str, String)>> {
     const GCC: &str = "aarch64-linux-gnu-gcc";
     provide(&[
-        Need {
-            program: GCC,
-            package: "gcc-aarch64-linux-gnu",
-            why: "C compiler and linker for the aarch64 build",
-        },
-        Need {
-            program: "mmdebstrap",
-            package: "mmdebstrap",
-            why: "unpacks Debian packages of other processors",
-        },
+        Need { program: GCC, package: "gcc-aarch64-linux-gnu", why: "C compiler and linker for the aarch64 build" },
+        Need { program: "mmdebstrap", package: "mmdebstrap", why: "unpacks Debian packages of other processors" },
     ])?;
     let musl = musl_aarch64()?;
     let own = process::output(&mut process::command(GCC, ["-print-file-name=include"]))?;
     let headers = musl.join("usr/include/aarch64-linux-musl");
     // Outlined atomics would need a function of glibc's.
-    let flags = format!(
-        "-nostdinc -isystem {} -isystem {own} -U_FORTIFY_SOURCE -mno-outline-atomics",
-        headers.display()
-    );
+    let flags =
+        format!("-nostdinc -isystem {} -isystem {own} -U_FORTIFY_SOURCE -mno-outline-atomics", headers.display());
     Ok(vec![
         ("CC_aarch64_unknown_linux_musl", GCC.into()),
-        (
-            "AR_aarch64_unknown_linux_musl",
-            "aarch64-linux-gnu-ar".into(),
-        ),
+        ("AR_aarch64_unknown_linux_musl", "aarch64-linux-gnu-ar".into()),
         ("CFLAGS_aarch64_unknown_linux_musl", flags),
         ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", GCC.into()),
     ])
@@ -193,13 +141,7 @@ fn musl_aarch64() -> Result<PathBuf> {
     fs::create_dir_all(workspace::cache())?;
     let new = workspace::cache().join(format!("musl-arm64.{}", std::process::id()));
     let mut unpack = Command::new("mmdebstrap");
-    unpack.args([
-        "--quiet",
-        "--variant=extract",
-        "--architectures=arm64",
-        "--include=musl-dev",
-        "bookworm",
-    ]);
+    unpack.args(["--quiet", "--variant=extract", "--architectures=arm64", "--include=musl-dev", "bookworm"]);
     process::run(unpack.arg(&new))?;
     if let Err(error) = fs::rename(&new, &folder) {
         // Another run was faster.

@@ -29,18 +29,11 @@ pub fn is_root() -> bool {
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).chain(more).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 fn is_there(need: &Need) -> bool {
-    if need.program.starts_with('/') {
-        Path::new(need.program).exists()
-    } else {
-        which(need.program).is_some()
-    }
+    if need.program.starts_with('/') { Path::new(need.program).exists() } else { which(need.program).is_some() }
 }
 
 /// Makes sure that all of `needs` are there: installs what is missing where this is root on a machine with
@@ -56,25 +49,15 @@ pub fn provide(needs: &[Need]) -> Result<()> {
     packages.dedup();
     let list = packages.join(" ");
     if !is_root() || which("apt-get").is_none() {
-        let reasons: Vec<_> = missing
-            .iter()
-            .map(|need| format!("{} ({})", need.package, need.why))
-            .collect();
-        bail!(
-            "missing {}; as root: apt-get install {list}",
-            reasons.join(", ")
-        );
+        let reasons: Vec<_> = missing.iter().map(|need| format!("{} ({})", need.package, need.why)).collect();
+        bail!("missing {}; as root: apt-get install {list}", reasons.join(", "));
     }
     for need in &missing {
         eprintln!("installing {}: {}", need.package, need.why);
     }
     let apt = |args: &[&str]| {
         let mut apt = Command::new("apt-get");
-        process::run(
-            apt.args(args)
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .stdout(std::process::Stdio::null()),
-        )
+        process::run(apt.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::process::Stdio::null()))
     };
     // A list that cannot be renewed may still do.
     UPDATED.call_once(|| drop(apt(&["-qq", "update"])));
@@ -82,11 +65,7 @@ pub fn provide(needs: &[Need]) -> Result<()> {
     install.extend(&packages);
     apt(&install)?;
     match missing.iter().find(|need| !is_there(need)) {
-        Some(need) => bail!(
-            "{} has been installed, but there is still no {}",
-            need.package,
-            need.program
-        ),
+        Some(need) => bail!("{} has been installed, but there is still no {}", need.package, need.program),
         None => Ok(()),
     }
 }
