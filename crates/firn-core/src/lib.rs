@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod closure;
+pub mod derivation;
 pub mod hash;
 mod spool;
 mod store_path;

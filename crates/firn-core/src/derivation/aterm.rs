@@ -1,0 +1,283 @@
+//! The text form (Nix: `derivations.cc`, `parseDerivation` and `unparse`).
+
+use super::{Derivation, Input, Output};
+
+/// Deepest nesting of dynamic outputs.
+const MAX_DEPTH: usize = 256;
+
+/// Why a text is no derivation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no derivation: expected {expected} at byte {offset}")]
+pub struct ATermError {
+    /// What the grammar asks for.
+    pub expected: &'static str,
+    /// Position in the text.
+    pub offset: usize,
+}
+
+impl Derivation {
+    /// Parses the text of a `.drv` file.
+    pub fn parse(text: &[u8]) -> Result<Self, ATermError> {
+        let mut parser = Parser { text, at: 0 };
+        let mut drv = Self::default();
+        if parser.take(b"DrvWithVersion(") {
+            drv.versioned = true;
+            parser.string()?;
+            parser.expect(b",", "a comma")?;
+        } else {
+            parser.expect(b"Derive(", "\"Derive(\"")?;
+        }
+        parser.list(|p| {
+            p.expect(b"(", "an output")?;
+            let name = p.string()?;
+            p.expect(b",", "a comma")?;
+            let path = p.string()?;
+            p.expect(b",", "a comma")?;
+            let algorithm = p.string()?;
+            p.expect(b",", "a comma")?;
+            let hash = p.string()?;
+            p.expect(b")", "a closing parenthesis")?;
+            drv.outputs.push(Output { name, path, algorithm, hash });
+            Ok(())
+        })?;
+        parser.expect(b",", "a comma")?;
+        parser.list(|p| {
+            p.expect(b"(", "an input derivation")?;
+            let path = p.string()?;
+            p.expect(b",", "a comma")?;
+            let outputs = if p.take(b"(") {
+                let outputs = p.strings()?;
+                p.expect(b",", "a comma")?;
+                p.dynamic_outputs(0)?;
+                p.expect(b")", "a closing parenthesis")?;
+                outputs
+            } else {
+                p.strings()?
+            };
+            p.expect(b")", "a closing parenthesis")?;
+            drv.inputs.push(Input { path, outputs });
+            Ok(())
+        })?;
+        parser.expect(b",", "a comma")?;
+        drv.sources = parser.strings()?;
+        parser.expect(b",", "a comma")?;
+        drv.system = parser.string()?;
+        parser.expect(b",", "a comma")?;
+        drv.builder = parser.string()?;
+        parser.expect(b",", "a comma")?;
+        drv.args = parser.strings()?;
+        parser.expect(b",", "a comma")?;
+        parser.list(|p| {
+            p.expect(b"(", "an environment variable")?;
+            let key = p.string()?;
+            p.expect(b",", "a comma")?;
+            let value = p.string()?;
+            p.expect(b")", "a closing parenthesis")?;
+            drv.env.push((key, value));
+            Ok(())
+        })?;
+        parser.expect(b")", "the end of the derivation")?;
+        if parser.at == text.len() { Ok(drv) } else { Err(parser.error("nothing after the derivation")) }
+    }
+
+    /// Prints the text as Nix does, lists in the order they have here.
+    pub fn print(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4096);
+        self.print_outputs(&mut out, false);
+        for (i, input) in self.inputs.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"(" } else { b",(" });
+            plain(&mut out, &input.path);
+            out.push(b',');
+            plain_list(&mut out, input.outputs.iter().map(Vec::as_slice));
+            out.push(b')');
+        }
+        self.print_rest(&mut out, false);
+        out
+    }
+
+    /// Prints up to and with the bracket that opens the input derivations.
+    pub(super) fn print_outputs(&self, out: &mut Vec<u8>, masked: bool) {
+        out.extend_from_slice(b"Derive([");
+        for (i, output) in self.outputs.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"(" } else { b",(" });
+            plain(out, &output.name);
+            out.push(b',');
+            plain(out, if masked { b"" } else { &output.path });
+            out.push(b',');
+            plain(out, &output.algorithm);
+            out.push(b',');
+            plain(out, &output.hash);
+            out.push(b')');
+        }
+        out.extend_from_slice(b"],[");
+    }
+
+    /// Prints from the bracket that closes the input derivations on.
+    pub(super) fn print_rest(&self, out: &mut Vec<u8>, masked: bool) {
+        out.extend_from_slice(b"],");
+        plain_list(out, self.sources.iter().map(Vec::as_slice));
+        out.push(b',');
+        plain(out, &self.system);
+        out.push(b',');
+        escaped(out, &self.builder);
+        out.extend_from_slice(b",[");
+        for (i, arg) in self.args.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            escaped(out, arg);
+        }
+        out.extend_from_slice(b"],[");
+        for (i, (key, value)) in self.env.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"(" } else { b",(" });
+            escaped(out, key);
+            out.push(b',');
+            if masked && self.outputs.iter().any(|o| o.name == *key) {
+                out.extend_from_slice(b"\"\"");
+            } else {
+                escaped(out, value);
+            }
+            out.push(b')');
+        }
+        out.extend_from_slice(b"])");
+    }
+}
+
+/// A string without escapes, as Nix prints paths, names and hashes.
+fn plain(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
+}
+
+/// A list of [`plain`] strings.
+pub(super) fn plain_list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
+    out.push(b'[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        plain(out, item);
+    }
+    out.push(b']');
+}
+
+const fn needs_escape() -> [bool; 256] {
+    let mut table = [false; 256];
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'\n' as usize] = true;
+    table[b'\r' as usize] = true;
+    table[b'\t' as usize] = true;
+    table
+}
+const ESCAPE: [bool; 256] = needs_escape();
+
+fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let mut rest = bytes;
+    while let Some(n) = rest.iter().position(|b| ESCAPE[usize::from(*b)]) {
+        out.extend_from_slice(&rest[..n]);
+        let code = match rest[n] {
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            other => other,
+        };
+        out.extend_from_slice(&[b'\\', code]);
+        rest = &rest[n + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Parser<'_> {
+    fn error(&self, expected: &'static str) -> ATermError {
+        ATermError { expected, offset: self.at }
+    }
+
+    fn take(&mut self, token: &[u8]) -> bool {
+        let found = self.text[self.at..].starts_with(token);
+        if found {
+            self.at += token.len();
+        }
+        found
+    }
+
+    fn expect(&mut self, token: &[u8], expected: &'static str) -> Result<(), ATermError> {
+        if self.take(token) { Ok(()) } else { Err(self.error(expected)) }
+    }
+
+    fn list(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), ATermError>) -> Result<(), ATermError> {
+        self.expect(b"[", "a list")?;
+        if self.take(b"]") {
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            if self.take(b"]") {
+                return Ok(());
+            }
+            self.expect(b",", "a comma or the end of the list")?;
+        }
+    }
+
+    fn strings(&mut self) -> Result<Vec<Vec<u8>>, ATermError> {
+        let mut out = Vec::new();
+        self.list(|p| {
+            out.push(p.string()?);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    fn string(&mut self) -> Result<Vec<u8>, ATermError> {
+        self.expect(b"\"", "a string")?;
+        let mut out = Vec::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let Some(n) = rest.iter().position(|b| *b == b'"' || *b == b'\\') else {
+                return Err(self.error("the end of a string"));
+            };
+            out.extend_from_slice(&rest[..n]);
+            self.at += n + 1;
+            if rest[n] == b'"' {
+                return Ok(out);
+            }
+            let Some(code) = rest.get(n + 1) else { return Err(self.error("an escaped character")) };
+            out.push(match code {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                other => *other,
+            });
+            self.at += 1;
+        }
+    }
+
+    /// Skips the outputs of outputs of a dynamic input.
+    fn dynamic_outputs(&mut self, depth: usize) -> Result<(), ATermError> {
+        if depth > MAX_DEPTH {
+            return Err(self.error("less nesting"));
+        }
+        self.list(|p| {
+            p.expect(b"(", "a dynamic output")?;
+            p.string()?;
+            p.expect(b",", "a comma")?;
+            if p.take(b"(") {
+                p.strings()?;
+                p.expect(b",", "a comma")?;
+                p.dynamic_outputs(depth + 1)?;
+                p.expect(b")", "a closing parenthesis")?;
+            } else {
+                p.strings()?;
+            }
+            p.expect(b")", "a closing parenthesis")
+        })
+    }
+}
