@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::install::{Need, provide, which};
+use crate::install::{Missing, Need, provide, which};
 use crate::{process, workspace};
 
 /// Largest x86_64 binary, in bytes, that we hand out.
@@ -57,7 +57,7 @@ pub fn build(processor: Processor) -> Result<PathBuf> {
     if has_std(&target)? {
         process::run(&mut cargo)?;
     } else {
-        bail!("no standard library for {target}, and rustup cannot add it");
+        return Err(Missing(format!("no standard library for {target}, and rustup cannot add it")).into());
     }
     let binary = deliver(&format!("target/{target}/release/firn"), &processor.binary())?;
     let bytes = fs::metadata(&binary)?.len();

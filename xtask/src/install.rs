@@ -9,6 +9,18 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
+/// Something that this machine lacks: what depends on it is not tested, which is not the same as failed.
+#[derive(Debug)]
+pub struct Missing(pub String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
 /// One program (or file) of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
@@ -37,7 +49,7 @@ fn is_there(need: &Need) -> bool {
 }
 
 /// Makes sure that all of `needs` are there: installs what is missing where this is root on a machine with
-/// apt, having said what and why; otherwise the error says what to install.
+/// apt, having said what and why; otherwise the error is a [`Missing`] that says what to install.
 pub fn provide(needs: &[Need]) -> Result<()> {
     static UPDATED: Once = Once::new();
     let missing: Vec<_> = needs.iter().filter(|need| !is_there(need)).collect();
@@ -50,7 +62,7 @@ pub fn provide(needs: &[Need]) -> Result<()> {
     let list = packages.join(" ");
     if !is_root() || which("apt-get").is_none() {
         let reasons: Vec<_> = missing.iter().map(|need| format!("{} ({})", need.package, need.why)).collect();
-        bail!("missing {}; as root: apt-get install {list}", reasons.join(", "));
+        return Err(Missing(format!("missing {}; as root: apt-get install {list}", reasons.join(", "))).into());
     }
     for need in &missing {
         eprintln!("installing {}: {}", need.package, need.why);

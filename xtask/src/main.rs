@@ -1,14 +1,22 @@
 //! `cargo xtask`: everything that is done to firn, on a machine with Rust and nothing else.
 
+mod bed;
+mod boundaries;
 mod dist;
+mod generated;
 mod install;
 mod process;
+mod stages;
+mod suites;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
+
+use crate::bed::Release;
 
 /// Builds, tests, measures and documents firn.
 #[derive(Parser)]
@@ -26,11 +34,36 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Run everything that CI runs; FIRN_ALLOW_SKIP=NAME,... lets things be left out that cannot be tested here
+    Test,
+    /// Run suites in hosts of the test bed: all, or those named
+    E2e {
+        /// Only on this release (bookworm, trixie, sid)
+        #[arg(long, value_parser = release)]
+        on: Option<Release>,
+        /// A static firn binary instead of the one that `dist` builds
+        #[arg(long)]
+        firn: Option<PathBuf>,
+        /// Names of suites
+        suites: Vec<String>,
+    },
+    /// Make the images of the test hosts in $FIRN_TESTBED (default /var/tmp/firn-testbed)
+    Images,
+    /// Write generated pages anew
+    Generate {
+        /// Only fail if one is stale
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn release(name: &str) -> Result<Release, String> {
+    Release::named(name).ok_or_else(|| "bookworm, trixie or sid".to_owned())
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -38,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> Result<ExitCode> {
+fn run(task: Task) -> Result<()> {
     match task {
         Task::Dist { quick: true } => println!("{}", dist::build_quick()?.display()),
         Task::Dist { quick: false } => {
@@ -46,6 +79,22 @@ fn run(task: Task) -> Result<ExitCode> {
                 println!("{}", dist::build(processor)?.display());
             }
         }
+        Task::Test => stages::test()?,
+        Task::E2e { on, firn, suites } => {
+            bed::prepare()?;
+            let releases = on.map_or(Release::ALL.to_vec(), |release| vec![release]);
+            let firn = firn.map_or_else(|| dist::build(dist::Processor::X86_64), Ok)?;
+            let tally = suites::run(&releases, &suites, &firn);
+            println!("{} passed, {} failed", tally.passed, tally.failed);
+            ensure!(tally.failed == 0, "{} checks failed", tally.failed);
+        }
+        Task::Images => {
+            bed::prepare()?;
+            for release in Release::ALL {
+                println!("{}", bed::image(release)?.display());
+            }
+        }
+        Task::Generate { check } => generated::generate(check)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

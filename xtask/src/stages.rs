@@ -1,0 +1,143 @@
+//! `cargo xtask test`: everything that CI runs, one stage after the other, and a table at the end.
+
+use std::time::Instant;
+
+use anyhow::{Error, Result, bail, ensure};
+
+use crate::bed::{self, Release};
+use crate::dist::{self, Processor};
+use crate::install::Missing;
+use crate::{boundaries, generated, process, suites};
+
+/// Something that could not be tested here, by the name that `FIRN_ALLOW_SKIP` knows it by.
+struct Skip {
+    name: &'static str,
+    reason: String,
+}
+
+#[derive(Default)]
+struct Run {
+    table: Vec<(String, f64, &'static str)>,
+    suites: Vec<(String, f64)>,
+    skips: Vec<Skip>,
+    failures: Vec<String>,
+}
+
+impl Run {
+    /// Runs a stage whatever became of those before it; gives its value if it passed.
+    fn stage<T>(&mut self, name: &'static str, stage: impl FnOnce(&mut Self) -> Result<T>) -> Option<T> {
+        eprintln!("== {name}");
+        let start = Instant::now();
+        let (value, verdict) = match stage(self) {
+            Ok(value) => (Some(value), "ok"),
+            Err(error) => (None, self.not_passed(name, error)),
+        };
+        self.table.push((name.to_owned(), start.elapsed().as_secs_f64(), verdict));
+        value
+    }
+
+    fn not_passed(&mut self, name: &'static str, error: Error) -> &'static str {
+        if error.is::<Missing>() {
+            self.skip(name, format!("{error:#}"));
+            return "NOT TESTED";
+        }
+        eprintln!("FAIL  {name}: {error:#}");
+        self.failures.push(name.to_owned());
+        "FAIL"
+    }
+
+    fn skip(&mut self, name: &'static str, reason: String) {
+        eprintln!("NOT TESTED  {name}: {reason}");
+        self.skips.push(Skip { name, reason });
+    }
+
+    /// Prints the table and judges the run by it.
+    fn close(mut self) -> Result<()> {
+        println!();
+        for (name, seconds, verdict) in &self.table {
+            println!("{seconds:7.1} s  {verdict:<10}  {name}");
+        }
+        let total: f64 = self.table.iter().map(|(_, seconds, _)| seconds).sum();
+        println!("{total:7.1} s  in all");
+        for (name, seconds) in &self.suites {
+            println!("{seconds:7.1} s              {name}, in end to end");
+        }
+        let allowed = std::env::var("FIRN_ALLOW_SKIP").unwrap_or_default();
+        for skip in &self.skips {
+            println!("NOT TESTED  {}: {}", skip.name, skip.reason);
+            if !allowed.split(',').any(|name| name == skip.name) {
+                self.failures.push(format!("{} not tested (FIRN_ALLOW_SKIP does not name it)", skip.name));
+            }
+        }
+        ensure!(self.failures.is_empty(), "{}", self.failures.join(", "));
+        Ok(())
+    }
+}
+
+/// Runs all stages.
+pub fn test() -> Result<()> {
+    let mut run = Run::default();
+    run.stage("format", |_| process::run(&mut process::cargo(["fmt", "--all", "--check"])));
+    run.stage("lints", |_| {
+        process::run(&mut process::cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    });
+    run.stage("tests", |_| process::run(&mut process::cargo(["test", "--workspace", "--locked"])));
+    run.stage("docs", |_| {
+        let mut doc = process::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
+        process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    run.stage("boundaries", |_| boundaries::check());
+    run.stage("generated pages", |_| generated::generate(true));
+    let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64));
+    run.stage("aarch64", |_| {
+        let firn = dist::build(Processor::Aarch64)?;
+        let version = process::output(process::command(dist::qemu_aarch64()?, [&firn]).arg("--version"))?;
+        ensure!(version.starts_with("firn "), "aarch64 firn --version: {version:?}");
+        Ok(())
+    });
+    let releases = run.stage("images", images).unwrap_or_default();
+    if releases.is_empty() {
+        return run.close();
+    }
+    match firn {
+        Some(firn) => drop(run.stage("end to end", |run| end_to_end(run, &releases, &firn))),
+        None => run.failures.push("end to end: no static firn".to_owned()),
+    }
+    run.close()
+}
+
+/// The releases whose images could be made; the others are skips.
+fn images(run: &mut Run) -> Result<Vec<Release>> {
+    let prepared = bed::prepare();
+    let mut releases = Vec::new();
+    for release in Release::ALL {
+        let made = match &prepared {
+            Ok(()) => bed::image(release).map(drop),
+            Err(error) => Err(Missing(format!("{error:#}")).into()),
+        };
+        match made {
+            Ok(()) => releases.push(release),
+            Err(error) if error.is::<Missing>() => run.skip(release.name(), format!("{error:#}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(releases)
+}
+
+fn end_to_end(run: &mut Run, releases: &[Release], firn: &std::path::Path) -> Result<()> {
+    let tally = suites::run(releases, &[], firn);
+    run.suites = tally.seconds;
+    println!("end to end: {} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed > 0 {
+        bail!("{} of {} checks failed", tally.failed, tally.passed + tally.failed);
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! A broken bed must not look like a broken firn.
+
+use anyhow::{Result, ensure};
+
+use super::{Checks, Scene};
+use crate::bed::Release;
+use crate::workspace;
+
+/// The host runs systemd, the expected Nix, a sandbox; alice may use the daemon but is not trusted; firn starts.
+pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
+    let host = checks.step("host is up", || scene.host("h1"))?;
+    checks.check("its Nix is the expected one", || {
+        let version = host.root("nix-store --version")?.ok()?;
+        let expected = match scene.release {
+            Release::Bookworm => version.ends_with(" 2.8.0"),
+            Release::Trixie => version.contains(" 2.26."),
+            Release::Sid => !version.contains(" 2.8.") && !version.contains(" 2.26."),
+        };
+        ensure!(expected, "{version}");
+        Ok(())
+    });
+    checks.check("no experimental feature is on", || {
+        let features =
+            host.root("nix --extra-experimental-features nix-command show-config | grep ^experimental-features")?;
+        let features = features.ok()?;
+        ensure!(!features.contains("flakes"), "{features}");
+        Ok(())
+    });
+    checks.check("ssh answers, as root and as alice", || {
+        ensure!(host.ssh("root", "id -un")?.ok()? == "root");
+        ensure!(host.ssh("alice", "id -un")?.ok()? == "alice");
+        Ok(())
+    });
+    let system = checks.step("alice builds a system in the sandbox", || {
+        host.push(&scene.bed.tools(scene.release)?, "/root/tools")?;
+        host.push(&workspace::file("tests/testbed/nix"), "/root/nix")?;
+        host.root("cp -r /root/tools /root/nix /home/alice/")?.ok()?;
+        let system = host.alice("nix-build --no-out-link nix -A A --arg tools ./tools")?.ok()?;
+        ensure!(system.ends_with("-nixos-system-h1-A"), "{system}");
+        Ok(system)
+    })?;
+    checks.check("alice is not trusted: what she built, she cannot import", || {
+        host.alice(&format!("nix-store --export {system} >system"))?.ok()?;
+        host.root(&format!("nix-store --delete {system}"))?.ok()?;
+        let refusal = host.alice("nix-store --import <system")?.fails_with(1)?;
+        ensure!(refusal.contains("lacks a"), "{refusal}");
+        Ok(())
+    });
+    checks.check("firn starts within 5 ms", || {
+        let script = "for i in 1 2 3 4 5 6 7 8; do s=$(date +%s%N); firn --version >/dev/null || exit; \
+                      echo $(( ($(date +%s%N) - s) / 1000 )); done | sort -n | head -1";
+        let microseconds: u32 = host.root(script)?.ok()?.parse()?;
+        ensure!(microseconds < 5000, "{microseconds} µs");
+        Ok(())
+    });
+    Ok(())
+}

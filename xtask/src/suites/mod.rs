@@ -1,0 +1,127 @@
+//! End to end: firn's static binary in hosts with real Nix.
+
+mod bed;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::bed::{Bed, Host, Release};
+
+/// One suite: a story told on one or more hosts of one release.
+pub struct Suite {
+    /// Its name on the command line of `cargo xtask e2e`.
+    pub name: &'static str,
+    /// The releases that it is told on.
+    pub releases: &'static [Release],
+    /// Tells it. An error stops the story and counts as a failed check.
+    pub run: fn(&Scene, &mut Checks) -> Result<()>,
+}
+
+/// All suites; those that take longest come first, so that two workers end together.
+pub const ALL: &[Suite] = &[Suite { name: "bed", releases: &Release::ALL, run: bed::run }];
+
+/// What a suite is told with.
+pub struct Scene {
+    /// Its private network.
+    pub bed: Bed,
+    /// The release of its hosts.
+    pub release: Release,
+    /// The static firn binary on this machine.
+    pub firn: PathBuf,
+}
+
+impl Scene {
+    /// Starts a host that has firn in its `PATH`.
+    pub fn host(&self, name: &str) -> Result<Host<'_>> {
+        let host = self.bed.host(self.release, name)?;
+        host.push(&self.firn, "/usr/bin/firn")?;
+        Ok(host)
+    }
+}
+
+/// The checks of one suite on one release, printed as they are made.
+pub struct Checks {
+    prefix: String,
+    passed: usize,
+    failed: usize,
+}
+
+impl Checks {
+    /// Makes one check, whatever became of those before it.
+    pub fn check(&mut self, what: &str, test: impl FnOnce() -> Result<()>) {
+        if let Err(error) = self.step(what, test) {
+            self.fail(&format!("{error:#}"));
+        }
+    }
+
+    /// Makes a check that those after it need: its error is meant to end the suite.
+    pub fn step<T>(&mut self, what: &str, test: impl FnOnce() -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let value = test().with_context(|| what.to_owned())?;
+        self.passed += 1;
+        println!("ok    {}: {what} ({:.1} s)", self.prefix, start.elapsed().as_secs_f64());
+        Ok(value)
+    }
+
+    fn fail(&mut self, error: &str) {
+        self.failed += 1;
+        println!("FAIL  {}: {error}", self.prefix);
+    }
+}
+
+/// How many checks passed and failed, and what took how long.
+#[derive(Default)]
+pub struct Tally {
+    /// Checks that passed.
+    pub passed: usize,
+    /// Checks that failed.
+    pub failed: usize,
+    /// Suite and release, seconds.
+    pub seconds: Vec<(String, f64)>,
+}
+
+/// Runs every suite on each of `releases` that it is for, two at a time. An empty `names` means all suites.
+pub fn run(releases: &[Release], names: &[String], firn: &std::path::Path) -> Tally {
+    let told = |suite: &Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
+    let stories: Vec<(&Suite, Release)> = ALL
+        .iter()
+        .filter(|suite| told(suite))
+        .flat_map(|suite| releases.iter().filter(|release| suite.releases.contains(release)).map(move |r| (suite, *r)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut tally = Tally::default();
+        while let Some((suite, release)) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let prefix = format!("{} on {}", suite.name, release.name());
+            let start = Instant::now();
+            let mut checks = Checks { prefix: prefix.clone(), passed: 0, failed: 0 };
+            let told = Bed::new(&format!("{}-{}", suite.name, release.name())).and_then(|bed| {
+                let scene = Scene { bed, release: *release, firn: firn.to_path_buf() };
+                (suite.run)(&scene, &mut checks)
+            });
+            if let Err(error) = told {
+                checks.fail(&format!("{error:#}"));
+            }
+            tally.passed += checks.passed;
+            tally.failed += checks.failed;
+            tally.seconds.push((prefix, start.elapsed().as_secs_f64()));
+        }
+        tally
+    };
+    thread::scope(|scope| {
+        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        let mut sum = Tally::default();
+        for worker in workers {
+            // A worker that panicked has said why; its checks are lost, which is a failure.
+            let tally = worker.join().unwrap_or(Tally { failed: 1, ..Tally::default() });
+            sum.passed += tally.passed;
+            sum.failed += tally.failed;
+            sum.seconds.extend(tally.seconds);
+        }
+        sum
+    })
+}
