@@ -2,6 +2,7 @@
 
 mod bed;
 mod boundaries;
+mod demo;
 mod dist;
 mod generated;
 mod install;
@@ -36,6 +37,8 @@ enum Task {
     },
     /// Run everything that CI runs; FIRN_ALLOW_SKIP=NAME,... lets things be left out that cannot be tested here
     Test,
+    /// Show the main job on real input
+    Demo,
     /// Run suites in hosts of the test bed: all, or those named
     E2e {
         /// Only on this release (bookworm, trixie, sid)
@@ -79,6 +82,7 @@ fn run(task: Task) -> Result<()> {
                 println!("{}", dist::build(processor)?.display());
             }
         }
+        Task::Demo => demo::run()?,
         Task::Test => stages::test()?,
         Task::E2e { on, firn, suites } => {
             bed::prepare()?;

@@ -1,6 +1,8 @@
 //! End to end: firn's static binary in hosts with real Nix.
 
 mod bed;
+mod direct;
+mod import;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +24,11 @@ pub struct Suite {
 }
 
 /// All suites; those that take longest come first, so that two workers end together.
-pub const ALL: &[Suite] = &[Suite { name: "bed", releases: &Release::ALL, run: bed::run }];
+pub const ALL: &[Suite] = &[
+    Suite { name: "import", releases: &Release::ALL, run: import::run },
+    Suite { name: "direct", releases: &Release::ALL, run: direct::run },
+    Suite { name: "bed", releases: &Release::ALL, run: bed::run },
+];
 
 /// What a suite is told with.
 pub struct Scene {
@@ -41,6 +47,22 @@ impl Scene {
         host.push(&self.firn, "/usr/bin/firn")?;
         Ok(host)
     }
+}
+
+/// What `firn inspect --json` says of a file.
+pub struct Inspected {
+    /// The derivation that the file is for, as a store path.
+    pub root: String,
+    /// Derivations and sources.
+    pub paths: u64,
+}
+
+/// Inspects a file in a host.
+pub fn inspected(host: &Host<'_>, file: &str) -> Result<Inspected> {
+    let json: serde_json::Value = serde_json::from_str(&host.root(&format!("firn inspect --json {file}"))?.ok()?)?;
+    let count = |key: &str| json[key].as_u64().with_context(|| format!("inspect --json has no {key}"));
+    let root = json["root"].as_str().context("inspect --json has no root")?.to_owned();
+    Ok(Inspected { root, paths: count("derivations")? + count("sources")? })
 }
 
 /// The checks of one suite on one release, printed as they are made.
