@@ -7,6 +7,7 @@
 pub mod archive;
 mod closure;
 pub mod derivation;
+pub mod export;
 pub mod hash;
 mod spool;
 mod store_path;
