@@ -224,6 +224,15 @@ impl Node {
     }
 }
 
+/// Writes the NAR of a plain file that is in memory.
+pub(crate) fn write_file_nar(contents: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    for token in ["nix-archive-1", "(", "type", "regular", "contents"] {
+        write_string(out, token.as_bytes())?;
+    }
+    write_string(out, contents)?;
+    write_string(out, b")")
+}
+
 /// Bytes of zero padding after a string of `len` bytes.
 pub(crate) fn pad(len: u64) -> usize {
     (len.wrapping_neg() & 7) as usize

@@ -196,6 +196,14 @@ impl ProvenPath {
         }))
     }
 
+    /// A path that needs trust, with the digest and size of its NAR.
+    pub(crate) fn trusted(claimed: ClaimedPath, nar: (Sha256, u64)) -> Self {
+        let ClaimedPath { path, references, content, deriver, signatures } = claimed;
+        let (nar_hash, nar_size) = nar;
+        let (address, digest) = (Address::Trusted, nar_hash);
+        Self { path, references, content, deriver, signatures, address, digest, nar_hash, nar_size }
+    }
+
     /// The store path.
     pub fn path(&self) -> &StorePath {
         &self.path

@@ -9,6 +9,7 @@ mod closure;
 pub mod derivation;
 pub mod export;
 pub mod hash;
+pub mod recipe;
 mod spool;
 mod store_path;
 

@@ -1,0 +1,57 @@
+//! In which order the contents of source files travel. Reader and writer compute it from names and sizes alone.
+
+/// What the order of a file's contents depends on.
+#[derive(Debug, Clone)]
+pub(super) struct FileKey {
+    /// Path below the source's root.
+    pub(super) path: Vec<u8>,
+    /// Length in bytes.
+    pub(super) len: u64,
+    /// Marked by the writer as not compressible.
+    pub(super) dense: bool,
+}
+
+/// Files of at least this many bytes come after the others, each in its own frames.
+pub const LARGE: u64 = 2 << 20;
+
+/// Which frames the contents of a file share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Text and the like.
+    Small,
+    /// What does not compress, whatever its size.
+    Dense,
+    /// At least [`LARGE`] bytes.
+    Large,
+}
+
+impl FileKey {
+    pub(super) fn lane(&self) -> Lane {
+        match (self.dense, self.len) {
+            (true, _) => Lane::Dense,
+            (false, LARGE..) => Lane::Large,
+            (false, _) => Lane::Small,
+        }
+    }
+
+    fn file_name(&self) -> &[u8] {
+        let slash = self.path.iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
+        &self.path[slash..]
+    }
+
+    fn extension(&self) -> &[u8] {
+        let name = self.file_name();
+        name.iter().rposition(|b| *b == b'.').map_or(&[], |dot| &name[dot + 1..])
+    }
+}
+
+/// Positions in order of travel: by lane, then extension, then file name, then place in the list.
+pub(super) fn order(files: &[FileKey]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..files.len() as u32).collect();
+    let key = |i: &u32| {
+        let file = &files[*i as usize];
+        (file.lane(), file.extension(), file.file_name(), *i)
+    };
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    order
+}

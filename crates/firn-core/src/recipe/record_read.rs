@@ -1,0 +1,552 @@
+//! From a record to a derivation: expands values, collects inputs, computes outputs.
+
+use super::{
+    RecipeError, attributes, hash_text,
+    input::Input,
+    state::{ARGS, BUILDER, FIRST_KEY, Known, KnownOutput, Reference, SYSTEM, State, Value},
+    token::{self, NameParts},
+};
+use crate::{
+    derivation::{self, Derivation, FixedOutput, Output, hash_modulo, output_path},
+    hash::sha256,
+    store_path::{StorePath, StorePathError},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A derivation as it was read.
+pub(super) struct ReadRecord {
+    /// Text of the `.drv` file.
+    pub(super) text: Vec<u8>,
+    /// Its path.
+    pub(super) path: StorePath,
+    /// What it refers to, sorted.
+    pub(super) references: Vec<StorePath>,
+}
+
+/// What a record says beside its values.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Exceptions {
+    /// Bits of [`IMPLIED`] that are not as expected.
+    pub(super) implied: u8,
+    /// Outputs that do not follow from the rest.
+    pub(super) outputs: Option<Vec<Output>>,
+    /// Outputs without an entry in the environment.
+    pub(super) no_entry: Vec<Vec<u8>>,
+    pub(super) removed: BTreeSet<Reference>,
+    pub(super) added: BTreeSet<Reference>,
+}
+
+/// Variables that repeat a field, unless attributes are structured.
+pub(super) const IMPLIED: [&[u8]; 3] = [b"name", b"builder", b"system"];
+
+/// Codes in an exceptions block.
+pub(super) mod exception {
+    pub(in crate::recipe) const END: u8 = 0;
+    pub(in crate::recipe) const IMPLIED: u8 = 1;
+    pub(in crate::recipe) const OUTPUTS: u8 = 2;
+    pub(in crate::recipe) const NO_ENTRY: u8 = 3;
+    pub(in crate::recipe) const REMOVED: u8 = 4;
+    pub(in crate::recipe) const ADDED: u8 = 5;
+}
+
+impl State {
+    /// Reads one record, of which text and values may have `limit` bytes.
+    pub(super) fn read_record(
+        &mut self,
+        input: &mut Input<'_>,
+        hashes: &mut Input<'_>,
+        limit: usize,
+    ) -> Result<ReadRecord, RecipeError> {
+        let record = match input.peek()? {
+            token::RAW => {
+                input.byte()?;
+                self.read_raw(input, limit)?
+            }
+            _ => self.read_fields(input, hashes, limit)?,
+        };
+        if self.known.len() >= token::MAX_IDS as usize {
+            return Err(input.error("there are too many derivations"));
+        }
+        self.stack.push(self.known.len() as u32 - 1);
+        Ok(record)
+    }
+
+    fn read_raw(&mut self, input: &mut Input<'_>, limit: usize) -> Result<ReadRecord, RecipeError> {
+        let name = input.string(crate::MAX_NAME)?;
+        let mut references = BTreeSet::new();
+        for _ in 0..input.number()? {
+            let reference = read_reference(input)?;
+            references.insert(self.resolve(reference, input)?.clone());
+        }
+        let len = input.number()?;
+        let mut text = Vec::new();
+        input.take(&mut text, len, limit as u64)?;
+        let drv = Derivation::parse(&text).unwrap_or_default();
+        self.add(&name, text, references.into_iter().collect(), &drv, input)
+    }
+
+    fn read_fields(
+        &mut self,
+        input: &mut Input<'_>,
+        hashes: &mut Input<'_>,
+        limit: usize,
+    ) -> Result<ReadRecord, RecipeError> {
+        let name = if input.peek()? == token::NAME {
+            input.byte()?;
+            let depth = usize::from(input.byte()?);
+            let at = self.stack.len().checked_sub(depth + 1).ok_or_else(|| input.error("a name of nothing"))?;
+            let name = self.known[self.stack[at] as usize].path.name().as_bytes();
+            let name = name.strip_suffix(b".drv").unwrap_or(name);
+            name[..token::stem_len(name)].to_vec()
+        } else {
+            input.string(crate::MAX_NAME)?
+        };
+        let parts = NameParts::new(name);
+        let mut left = limit;
+        let mut references = Vec::new();
+        let mut drv = Derivation::default();
+        for key in [SYSTEM, BUILDER] {
+            let value = self.read_value(input, hashes, &parts, key, &mut left)?;
+            references.extend_from_slice(&value.references);
+            *(if key == SYSTEM { &mut drv.system } else { &mut drv.builder }) = value.bytes;
+        }
+        let (args, found) = self.read_args(input, hashes, &parts, &mut left)?;
+        references.extend_from_slice(&found);
+        drv.args = args;
+        let mut exceptions = Exceptions::default();
+        let mut env: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        loop {
+            let (key, number) = match input.byte()? {
+                token::END => break,
+                token::EXCEPTIONS => {
+                    exceptions = self.read_exceptions(input, hashes, &parts, &mut left)?;
+                    break;
+                }
+                token::NEW_KEY => {
+                    let key = input.string(left)?;
+                    let number = self.key_numbers.get(key.as_slice()).copied();
+                    let number = number.unwrap_or_else(|| self.add_key(&key));
+                    (key, number)
+                }
+                byte if (token::KEY..token::LONG_KEY).contains(&byte) => {
+                    let number = FIRST_KEY + usize::from(byte - token::KEY);
+                    (self.key(number, input)?, number)
+                }
+                byte if (token::LONG_KEY..token::NEW_KEY).contains(&byte) => {
+                    let high = usize::from(byte - token::LONG_KEY);
+                    let number = FIRST_KEY + token::SHORT_KEYS + high * 256 + usize::from(input.byte()?);
+                    (self.key(number, input)?, number)
+                }
+                _ => return Err(input.error("expected a key")),
+            };
+            let value = self.read_value(input, hashes, &parts, number, &mut left)?;
+            references.extend_from_slice(&value.references);
+            if env.insert(key, value.bytes).is_some() {
+                return Err(input.error("a key is there twice"));
+            }
+        }
+        drv.env = env.into_iter().collect();
+        let references: BTreeSet<Reference> = references.into_iter().collect();
+        let references = &(&references - &exceptions.removed) | &exceptions.added;
+        let name = parts.name;
+        let ids = self.set_inputs(&mut drv, &references).ok_or_else(|| input.error("a reference to nothing"))?;
+        self.complete(&name, &mut drv, &ids, &exceptions)?;
+        let mut references: Vec<StorePath> = ids.iter().map(|id| self.known[*id as usize].path.clone()).collect();
+        for source in &drv.sources {
+            references.push(self.store_dir.parse(source)?);
+        }
+        references.sort();
+        references.dedup();
+        let text = drv.print();
+        if text.len() > limit.saturating_mul(2) {
+            return Err(input.error("a text is longer than the limit"));
+        }
+        self.add(&name, text, references, &drv, input)
+    }
+
+    fn key(&self, number: usize, input: &Input<'_>) -> Result<Vec<u8>, RecipeError> {
+        self.keys.get(number).map(|k| k.to_vec()).ok_or_else(|| input.error("a key that is not known"))
+    }
+
+    /// Fills inputs and sources; the ids of the inputs in the order of the list.
+    pub(super) fn set_inputs(&self, drv: &mut Derivation, references: &BTreeSet<Reference>) -> Option<Vec<u32>> {
+        let mut inputs: BTreeMap<&StorePath, (u32, BTreeSet<&[u8]>)> = BTreeMap::new();
+        let mut sources: BTreeSet<&StorePath> = BTreeSet::new();
+        for reference in references {
+            match *reference {
+                Reference::Output(id, output) => {
+                    let known = self.known.get(id as usize)?;
+                    let output = &known.outputs.get(output as usize)?.name;
+                    inputs.entry(&known.path).or_insert_with(|| (id, BTreeSet::new())).1.insert(output);
+                }
+                other => _ = sources.insert(self.path_of(other)?),
+            }
+        }
+        let full = |path: &StorePath| self.store_dir.display(path).into_bytes();
+        drv.sources = sources.into_iter().map(full).collect();
+        drv.inputs = inputs
+            .iter()
+            .map(|(path, (_, outputs))| derivation::Input {
+                path: full(path),
+                outputs: outputs.iter().map(|o| o.to_vec()).collect(),
+            })
+            .collect();
+        Some(inputs.into_values().map(|(id, _)| id).collect())
+    }
+
+    /// Adds what follows from the rest: implied variables, outputs and their variables.
+    pub(super) fn complete(
+        &self,
+        name: &[u8],
+        drv: &mut Derivation,
+        inputs: &[u32],
+        exceptions: &Exceptions,
+    ) -> Result<(), StorePathError> {
+        let structured = drv.env(b"__json").is_some();
+        for (bit, key) in IMPLIED.iter().enumerate() {
+            let value = [name, &drv.builder, &drv.system][bit].to_vec();
+            if structured == (exceptions.implied >> bit & 1 == 1) {
+                insert(drv, key, value);
+            }
+        }
+        let names = match &exceptions.outputs {
+            Some(outputs) => {
+                drv.outputs = outputs.clone();
+                for output in outputs {
+                    if !exceptions.no_entry.contains(&output.name) {
+                        insert(drv, &output.name, output.path.clone());
+                    }
+                }
+                return Ok(());
+            }
+            None => attributes::outputs(drv),
+        };
+        if let Some(fixed) = fixed_output(drv, &names) {
+            let path = derivation::fixed_output_path(&self.store_dir, &fixed, name)?;
+            let path = self.store_dir.display(&path).into_bytes();
+            if !exceptions.no_entry.contains(&names[0]) {
+                insert(drv, &names[0], path.clone());
+            }
+            drv.outputs = vec![Output { name: names[0].clone(), path, algorithm: fixed.algorithm, hash: fixed.hash }];
+            return Ok(());
+        }
+        for output in &names {
+            if !exceptions.no_entry.contains(output) {
+                insert(drv, output, Vec::new());
+            }
+        }
+        drv.outputs = names.iter().map(|n| Output { name: n.clone(), ..Output::default() }).collect();
+        let Some(masked) = hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?)) else { return Ok(()) };
+        for output in &mut drv.outputs {
+            let path = output_path(&self.store_dir, &masked, name, &output.name)?;
+            output.path = self.store_dir.display(&path).into_bytes();
+        }
+        for output in &drv.outputs {
+            if let Ok(at) = drv.env.binary_search_by(|(k, _)| k.cmp(&output.name))
+                && drv.env[at].1.is_empty()
+            {
+                drv.env[at].1.clone_from(&output.path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a derivation whose text is known.
+    fn add(
+        &mut self,
+        name: &[u8],
+        text: Vec<u8>,
+        references: Vec<StorePath>,
+        drv: &Derivation,
+        input: &Input<'_>,
+    ) -> Result<ReadRecord, RecipeError> {
+        let file_name = [name, b".drv"].concat();
+        let digest = sha256(&text);
+        let path = crate::address_path(&self.store_dir, crate::Address::Text, &digest, &references, &file_name)?;
+        let path = path.ok_or_else(|| input.error("a derivation without an address"))?;
+        let input_hash = drv.fixed_input_hash().or_else(|| {
+            let known = !drv.versioned && drv.outputs.iter().all(|o| !o.path.is_empty());
+            let ids = known.then(|| self.ids_of_inputs(drv)).flatten()?;
+            hash_modulo(drv, false, |i| self.input_hash(*ids.get(i)?))
+        });
+        let mut outputs: Vec<KnownOutput> = drv
+            .outputs
+            .iter()
+            .map(|o| KnownOutput { name: o.name.as_slice().into(), path: self.store_dir.parse(&o.path).ok() })
+            .collect();
+        outputs.sort_by(|a, b| a.name.cmp(&b.name));
+        self.numbers.insert(path.clone(), self.known.len() as u32);
+        self.known.push(Known { path: path.clone(), outputs, input_hash });
+        Ok(ReadRecord { text, path, references })
+    }
+
+    /// Ids of the inputs of a derivation, in its order.
+    pub(super) fn ids_of_inputs(&self, drv: &Derivation) -> Option<Vec<u32>> {
+        let prefix = self.prefix.as_slice();
+        drv.inputs
+            .iter()
+            .map(|input| {
+                let base = std::str::from_utf8(input.path.strip_prefix(prefix)?).ok()?;
+                self.numbers.get(base).copied()
+            })
+            .collect()
+    }
+
+    fn read_args(
+        &mut self,
+        input: &mut Input<'_>,
+        hashes: &mut Input<'_>,
+        parts: &NameParts,
+        left: &mut usize,
+    ) -> Result<(Vec<Vec<u8>>, Vec<Reference>), RecipeError> {
+        match input.peek()? {
+            token::SAME => {
+                input.byte()?;
+                spend(left, self.last_args.0.iter().map(Vec::len).sum(), input)?;
+                return Ok(self.last_args.clone());
+            }
+            token::NO_ARGS => {
+                input.byte()?;
+                return Ok(Default::default());
+            }
+            _ => {}
+        }
+        let (mut args, mut references) = (Vec::new(), Vec::new());
+        loop {
+            let mut value = Value::default();
+            let end = self.read_text(input, hashes, parts, &mut value, left)?;
+            args.push(value.bytes);
+            references.append(&mut value.references);
+            if !end {
+                continue;
+            }
+            self.last_args = (args.clone(), references.clone());
+            return Ok((args, references));
+        }
+    }
+
+    fn read_value(
+        &mut self,
+        input: &mut Input<'_>,
+        hashes: &mut Input<'_>,
+        parts: &NameParts,
+        key: usize,
+        left: &mut usize,
+    ) -> Result<Value, RecipeError> {
+        if input.peek()? == token::SAME {
+            input.byte()?;
+            let value = self.last.get(key).cloned().flatten();
+            let value = value.ok_or_else(|| input.error("a repetition of nothing"))?;
+            spend(left, value.bytes.len(), input)?;
+            return Ok(value);
+        }
+        let mut value = Value::default();
+        if !self.read_text(input, hashes, parts, &mut value, left)? {
+            return Err(input.error("an argument outside of arguments"));
+        }
+        if let Some(last) = self.last.get_mut(key)
+            && key != ARGS
+        {
+            *last = Some(value.clone());
+        }
+        Ok(value)
+    }
+
+    /// Expands tokens up to the end of the string (`true`) or of an argument (`false`).
+    fn read_text(
+        &mut self,
+        input: &mut Input<'_>,
+        hashes: &mut Input<'_>,
+        parts: &NameParts,
+        value: &mut Value,
+        left: &mut usize,
+    ) -> Result<bool, RecipeError> {
+        let limit = *left;
+        loop {
+            input.plain(&mut value.bytes, limit)?;
+            if value.bytes.len() > limit {
+                return Err(input.error("a text is longer than the limit"));
+            }
+            let byte = input.byte()?;
+            match byte {
+                token::END | token::NEXT_ARG => {
+                    spend(left, value.bytes.len(), input)?;
+                    return Ok(byte == token::END);
+                }
+                token::ESCAPE => value.bytes.push(input.byte()?.wrapping_sub(64)),
+                token::NAME => value.bytes.extend_from_slice(&parts.name),
+                token::STEM => value.bytes.extend_from_slice(parts.stem()),
+                token::PNAME => value.bytes.extend_from_slice(parts.pname()),
+                token::VERSION => value.bytes.extend_from_slice(parts.version()),
+                token::STORE => value.bytes.extend_from_slice(&self.prefix),
+                token::NEW_HASH => {
+                    let (encoding, len) = hash_code(input)?;
+                    let mut bytes = vec![0; len];
+                    hashes.exact(&mut bytes)?;
+                    value.bytes.extend_from_slice(hash_text::write(encoding, &bytes).as_bytes());
+                    self.hashes.push(bytes.into());
+                }
+                token::OLD_HASH => {
+                    let (encoding, len) = hash_code(input)?;
+                    let back = usize::try_from(input.number()?).unwrap_or(usize::MAX);
+                    let bytes = self.hashes.len().checked_sub(back.saturating_add(1)).map(|i| &self.hashes[i]);
+                    let bytes = bytes.filter(|b| b.len() == len).ok_or_else(|| input.error("a hash of nothing"))?;
+                    value.bytes.extend_from_slice(hash_text::write(encoding, bytes).as_bytes());
+                }
+                _ => {
+                    let reference = self.read_reference_token(byte, input)?;
+                    let path = self.resolve(reference, input)?;
+                    value.bytes.extend_from_slice(&self.prefix);
+                    value.bytes.extend_from_slice(path.as_str().as_bytes());
+                    value.references.push(reference);
+                }
+            }
+        }
+    }
+
+    fn read_reference_token(&mut self, byte: u8, input: &mut Input<'_>) -> Result<Reference, RecipeError> {
+        match byte {
+            token::NEW_SOURCE | token::SOURCE => {
+                let id = if byte == token::SOURCE { input.id()? } else { self.used_sources };
+                self.used_sources = self.used_sources.max(id.saturating_add(1));
+                Ok(Reference::Source(id))
+            }
+            token::DRV_FILE => {
+                let byte = input.byte()?;
+                Ok(Reference::Derivation(self.read_derivation_id(byte, input)?))
+            }
+            _ => {
+                let id = self.read_derivation_id(byte, input)?;
+                let known = self.known.get(id as usize).ok_or_else(|| input.error("a reference to nothing"))?;
+                let output = match known.outputs.len() {
+                    0 | 1 => 0,
+                    _ => u32::from(input.byte()?.wrapping_sub(b'a')),
+                };
+                Ok(Reference::Output(id, output))
+            }
+        }
+    }
+
+    fn read_derivation_id(&mut self, byte: u8, input: &mut Input<'_>) -> Result<u32, RecipeError> {
+        let below = match byte {
+            token::DRV => return input.id(),
+            token::NEW => 0,
+            token::NEW_BELOW => usize::from(input.byte()?),
+            _ => return Err(input.error("a control byte that means nothing here")),
+        };
+        match self.stack.len().checked_sub(below + 1) {
+            Some(at) => Ok(self.stack.remove(at)),
+            None => Err(input.error("a first reference to nothing")),
+        }
+    }
+
+    fn resolve(&self, reference: Reference, input: &Input<'_>) -> Result<&StorePath, RecipeError> {
+        self.path_of(reference).ok_or_else(|| input.error("a reference to nothing"))
+    }
+
+    fn read_exceptions(
+        &mut self,
+        input: &mut Input<'_>,
+        hashes: &mut Input<'_>,
+        parts: &NameParts,
+        left: &mut usize,
+    ) -> Result<Exceptions, RecipeError> {
+        let mut exceptions = Exceptions::default();
+        loop {
+            match input.byte()? {
+                exception::END => return Ok(exceptions),
+                exception::IMPLIED => exceptions.implied = input.byte()?,
+                exception::OUTPUTS => {
+                    let mut outputs = Vec::new();
+                    for _ in 0..input.number()? {
+                        let mut fields: [Value; 4] = Default::default();
+                        for field in &mut fields {
+                            if !self.read_text(input, hashes, parts, field, left)? {
+                                return Err(input.error("an argument outside of arguments"));
+                            }
+                        }
+                        spend(left, 1, input)?;
+                        let [name, path, algorithm, hash] = fields.map(|f| f.bytes);
+                        outputs.push(Output { name, path, algorithm, hash });
+                    }
+                    exceptions.outputs = Some(outputs);
+                }
+                exception::NO_ENTRY => {
+                    for _ in 0..input.number()? {
+                        let name = input.string(*left)?;
+                        spend(left, name.len() + 1, input)?;
+                        exceptions.no_entry.push(name);
+                    }
+                }
+                code @ (exception::REMOVED | exception::ADDED) => {
+                    for _ in 0..input.number()? {
+                        let reference = read_reference(input)?;
+                        self.resolve_any(reference).ok_or_else(|| input.error("a reference to nothing"))?;
+                        let set =
+                            if code == exception::ADDED { &mut exceptions.added } else { &mut exceptions.removed };
+                        set.insert(reference);
+                    }
+                }
+                _ => return Err(input.error("an exception that means nothing")),
+            }
+        }
+    }
+
+    /// Whether a reference is to something, be its path known or not.
+    fn resolve_any(&self, reference: Reference) -> Option<()> {
+        match reference {
+            Reference::Output(id, output) => {
+                self.known.get(id as usize)?.outputs.get(output as usize)?;
+            }
+            other => _ = self.path_of(other)?,
+        }
+        Some(())
+    }
+}
+
+fn hash_code(input: &mut Input<'_>) -> Result<(hash_text::Encoding, usize), RecipeError> {
+    hash_text::from_code(input.byte()?).ok_or_else(|| input.error("a hash of unknown kind"))
+}
+
+/// A reference outside of a value.
+fn read_reference(input: &mut Input<'_>) -> Result<Reference, RecipeError> {
+    Ok(match input.byte()? {
+        0 => Reference::Derivation(input.id()?),
+        1 => Reference::Source(input.id()?),
+        2 => {
+            let id = input.id()?;
+            let output = u32::try_from(input.number()?).map_err(|_| input.error("a reference to nothing"))?;
+            Reference::Output(id, output)
+        }
+        _ => return Err(input.error("a reference of unknown kind")),
+    })
+}
+
+fn spend(left: &mut usize, bytes: usize, input: &Input<'_>) -> Result<(), RecipeError> {
+    *left = left.checked_sub(bytes).ok_or_else(|| input.error("a derivation is longer than the limit"))?;
+    Ok(())
+}
+
+/// Adds a variable unless it is there.
+fn insert(drv: &mut Derivation, key: &[u8], value: Vec<u8>) {
+    if let Err(at) = drv.env.binary_search_by(|(k, _)| k.as_slice().cmp(key)) {
+        drv.env.insert(at, (key.to_vec(), value));
+    }
+}
+
+/// The fixed output that the attributes describe, as `derivationStrict` in Nix's `primops.cc` reads them.
+fn fixed_output(drv: &Derivation, names: &[Vec<u8>]) -> Option<FixedOutput> {
+    if names.len() != 1 || names[0] != b"out" {
+        return None;
+    }
+    let hash = attributes::text(drv, b"outputHash").filter(|h| !h.is_empty())?;
+    let algorithm = attributes::text(drv, b"outputHashAlgo").unwrap_or_default();
+    let recursive = match attributes::text(drv, b"outputHashMode").unwrap_or_default().as_slice() {
+        b"" | b"flat" => false,
+        b"recursive" | b"nar" => true,
+        _ => return None,
+    };
+    let (algorithm, hash) = hash_text::parse_output_hash(&hash, &algorithm)?;
+    let algorithm = if recursive { [b"r:", algorithm.as_slice()].concat() } else { algorithm };
+    Some(FixedOutput { algorithm, hash: hash.into_bytes() })
+}

@@ -1,0 +1,428 @@
+//! The section `source-names`: for each source its name, kind, references and file tree, without contents.
+
+use super::{
+    RecipeError, RecipeLimits,
+    contents::{FileKey, Lane, order},
+    input::Input,
+    token::push_number,
+};
+use crate::{
+    archive::{MAX_DEPTH, MAX_ENTRY_NAME, MAX_NODES, MAX_TARGET, Node, check_entry_name},
+    closure::{Address, ClaimedPath, ClosureError, ProvenPath},
+    hash::{HashWriter, Sha256},
+    spool::{Blob, Spool, for_each_piece},
+    store_path::{MAX_NAME, StoreDir, StorePath},
+};
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+};
+
+/// The section, and the contents that go to the section `sources` in this order.
+pub(super) struct WrittenNames {
+    pub(super) section: Vec<u8>,
+    pub(super) contents: Vec<(Blob, Lane)>,
+}
+
+/// Writes the section. `is_dense` tells whether contents will not compress.
+pub(super) fn write(
+    sources: &[&ProvenPath],
+    spool: &dyn Spool,
+    is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
+) -> io::Result<WrittenNames> {
+    let numbers: HashMap<&StorePath, usize> = sources.iter().enumerate().map(|(i, s)| (s.path(), i)).collect();
+    let mut tree =
+        TreeWriter { spool, is_dense, out: Vec::new(), known: HashMap::new(), blobs: Vec::new(), files: Vec::new() };
+    push_number(&mut tree.out, sources.len() as u64);
+    for (number, source) in sources.iter().enumerate() {
+        tree.out.extend_from_slice(source.path().name().as_bytes());
+        tree.out.push(0);
+        let own = source.references().iter().filter(|r| *r == source.path()).count();
+        tree.out.push(kind_code(source.address()) | (own as u8) << 7);
+        push_number(&mut tree.out, (source.references().len() - own) as u64);
+        for reference in source.references().iter().filter(|r| *r != source.path()) {
+            match numbers.get(reference) {
+                Some(other) if *other < number => push_number(&mut tree.out, *other as u64 + 1),
+                _ => {
+                    push_number(&mut tree.out, 0);
+                    tree.out.extend_from_slice(reference.as_str().as_bytes());
+                    tree.out.push(0);
+                }
+            }
+        }
+        if source.address() == Address::Trusted {
+            tree.out.extend_from_slice(&source.path().digest());
+            tree.out.extend_from_slice(source.nar_hash());
+            tree.out.extend_from_slice(source.deriver().map_or("", StorePath::as_str).as_bytes());
+            tree.out.push(0);
+            push_number(&mut tree.out, source.signatures().len() as u64);
+            for signature in source.signatures() {
+                tree.out.extend_from_slice(signature.as_bytes());
+                tree.out.push(0);
+            }
+        }
+        tree.node(source.content(), &mut Vec::new())?;
+    }
+    let TreeWriter { mut out, blobs, files, .. } = tree;
+    // Sizes as a column of their own: among names they cost more.
+    files.iter().for_each(|file| push_number(&mut out, file.len));
+    let mut run = 0u64;
+    let mut dense = false;
+    for file in &files {
+        if file.dense != dense {
+            push_number(&mut out, run);
+            (run, dense) = (0, file.dense);
+        }
+        run += 1;
+    }
+    push_number(&mut out, run);
+    let contents = order(&files).into_iter().map(|i| (blobs[i as usize], files[i as usize].lane())).collect();
+    Ok(WrittenNames { section: out, contents })
+}
+
+const KINDS: [Address; 4] = [Address::Recursive, Address::Text, Address::Flat, Address::Trusted];
+
+fn kind_code(address: Address) -> u8 {
+    KINDS.iter().position(|k| *k == address).unwrap_or(0) as u8
+}
+
+struct TreeWriter<'a> {
+    spool: &'a dyn Spool,
+    is_dense: &'a mut dyn FnMut(Blob) -> io::Result<bool>,
+    out: Vec<u8>,
+    /// Number by length and digest.
+    known: HashMap<(u64, Sha256), u64>,
+    blobs: Vec<Blob>,
+    files: Vec<FileKey>,
+}
+
+impl TreeWriter<'_> {
+    fn node(&mut self, node: &Node, path: &mut Vec<u8>) -> io::Result<()> {
+        match node {
+            Node::Directory { entries } => {
+                self.out.push(b'd');
+                for (name, child) in entries {
+                    self.out.extend_from_slice(name);
+                    self.out.push(0);
+                    let len = path.len();
+                    path.push(b'/');
+                    path.extend_from_slice(name);
+                    self.node(child, path)?;
+                    path.truncate(len);
+                }
+                self.out.push(0);
+            }
+            Node::Symlink { target } => {
+                self.out.push(b'l');
+                self.out.extend_from_slice(target);
+                self.out.push(0);
+            }
+            Node::Regular { executable, contents } => {
+                let mut hasher = HashWriter::new();
+                for_each_piece(self.spool, *contents, |piece| hasher.write_all(piece))?;
+                let digest = hasher.finish().0;
+                let next = self.blobs.len() as u64;
+                match self.known.get(&(contents.len, digest)) {
+                    Some(number) => {
+                        self.out.push(if *executable { b'X' } else { b'F' });
+                        push_number(&mut self.out, next - number);
+                    }
+                    None => {
+                        self.out.push(if *executable { b'x' } else { b'f' });
+                        self.known.insert((contents.len, digest), next);
+                        self.blobs.push(*contents);
+                        let dense = (self.is_dense)(*contents)?;
+                        self.files.push(FileKey { path: path.clone(), len: contents.len, dense });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sources of a recipe whose contents are still to come.
+pub struct SourceList {
+    sources: Vec<Source>,
+    /// Bytes of all contents together.
+    contents_len: u64,
+    files: u64,
+}
+
+struct Source {
+    name: Vec<u8>,
+    address: Address,
+    refers_to_itself: bool,
+    references: Vec<SourceReference>,
+    trusted: Option<Box<TrustedSource>>,
+    content: Node,
+}
+
+struct TrustedSource {
+    digest: [u8; 20],
+    nar_hash: Sha256,
+    deriver: Option<StorePath>,
+    signatures: Vec<String>,
+}
+
+enum SourceReference {
+    Source(u32),
+    Path(StorePath),
+}
+
+/// Digests of one source.
+#[derive(Debug, Clone)]
+pub struct SourceDigest {
+    nar_hash: Sha256,
+    nar_size: u64,
+    flat: Option<Sha256>,
+}
+
+impl SourceList {
+    /// Reads the section `source-names`. Contents are expected one after the other in the spool, from `base` on.
+    pub fn read(section: &mut dyn Read, base: u64, limits: &RecipeLimits) -> Result<Self, RecipeError> {
+        let mut input = Input::new(section);
+        let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0 };
+        let count = tree.input.number()?;
+        if count > limits.paths {
+            return Err(tree.input.error("there are too many sources"));
+        }
+        let mut sources: Vec<Source> = Vec::new();
+        for _ in 0..count {
+            let source = tree.source(sources.len())?;
+            sources.push(source);
+        }
+        let mut files = tree.files;
+        let mut contents_len = 0u64;
+        for file in &mut files {
+            file.len = input.number()?;
+            contents_len = contents_len
+                .checked_add(file.len)
+                .filter(|len| *len <= limits.contents)
+                .ok_or_else(|| input.error("the contents of sources are larger than declared"))?;
+        }
+        let (mut at, mut dense) = (0usize, false);
+        loop {
+            let run = input.number()?;
+            let end = usize::try_from(run).ok().and_then(|run| at.checked_add(run)).filter(|end| *end <= files.len());
+            let Some(end) = end else { return Err(input.error("a run of files is too long")) };
+            files[at..end].iter_mut().for_each(|file| file.dense = dense);
+            at = end;
+            if at == files.len() {
+                break;
+            }
+            dense = !dense;
+        }
+        if !input.is_at_end()? {
+            return Err(input.error("there are bytes after the end"));
+        }
+        let mut blobs = vec![Blob::default(); files.len()];
+        let mut offset = base;
+        for number in order(&files) {
+            let len = files[number as usize].len;
+            blobs[number as usize] = Blob { offset, len };
+            offset += len;
+        }
+        for source in &mut sources {
+            place(&mut source.content, &blobs);
+        }
+        Ok(Self { sources, contents_len, files: blobs.len() as u64 })
+    }
+
+    /// Number of sources.
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// Bytes of the section `sources`.
+    pub fn contents_len(&self) -> u64 {
+        self.contents_len
+    }
+
+    /// Number of different contents.
+    pub fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// Names and trees, for those who only look.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Node)> {
+        self.sources.iter().map(|s| (s.name.as_slice(), &s.content))
+    }
+
+    /// Hashes one source, whose contents are in the spool by now.
+    pub fn digest(&self, number: usize, spool: &dyn Spool) -> io::Result<SourceDigest> {
+        let Some(source) = self.sources.get(number) else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let (nar_hash, nar_size) = source.content.nar_hash(spool)?;
+        let flat = match &source.content {
+            Node::Regular { executable: false, contents } if source.address != Address::Recursive => {
+                let mut hasher = HashWriter::new();
+                for_each_piece(spool, *contents, |piece| hasher.write_all(piece))?;
+                Some(hasher.finish().0)
+            }
+            _ => None,
+        };
+        Ok(SourceDigest { nar_hash, nar_size, flat })
+    }
+
+    /// Computes the paths, from the digests of all sources in order.
+    pub fn resolve(self, store_dir: &StoreDir, digests: Vec<SourceDigest>) -> Result<Vec<ProvenPath>, RecipeError> {
+        let mut proven: Vec<ProvenPath> = Vec::with_capacity(self.sources.len());
+        for (source, digest) in self.sources.into_iter().zip(digests) {
+            let name = String::from_utf8_lossy(&source.name).into_owned();
+            let bad = |what| RecipeError::Source { name: name.clone(), what };
+            let mut references = Vec::with_capacity(source.references.len());
+            for reference in source.references {
+                references.push(match reference {
+                    SourceReference::Path(path) => path,
+                    SourceReference::Source(number) => proven[number as usize].path().clone(),
+                });
+            }
+            if let Some(trusted) = source.trusted {
+                let path = StorePath::from_parts(&trusted.digest, &source.name)?;
+                if digest.nar_hash != trusted.nar_hash {
+                    return Err(bad("its contents do not have the hash that it came with"));
+                }
+                if source.refers_to_itself {
+                    references.push(path.clone());
+                }
+                references.sort();
+                proven.push(ProvenPath::trusted(
+                    ClaimedPath {
+                        path,
+                        references,
+                        content: source.content,
+                        deriver: trusted.deriver,
+                        signatures: trusted.signatures,
+                    },
+                    (digest.nar_hash, digest.nar_size),
+                ));
+                continue;
+            }
+            references.sort();
+            let own = match source.address {
+                Address::Recursive => digest.nar_hash,
+                _ => digest.flat.ok_or_else(|| bad("only a plain file can have this kind of address"))?,
+            };
+            let digests = (own, digest.nar_hash, digest.nar_size);
+            let path =
+                ProvenPath::compute(store_dir, source.address, &source.name, references, source.content, digests)?;
+            proven.push(path.ok_or_else(|| bad("it has references, and its kind can have none"))?);
+        }
+        Ok(proven)
+    }
+}
+
+impl From<ClosureError> for RecipeError {
+    fn from(error: ClosureError) -> Self {
+        Self::Closure(error)
+    }
+}
+
+/// Replaces content numbers by places in the spool.
+fn place(node: &mut Node, blobs: &[Blob]) {
+    match node {
+        Node::Regular { contents, .. } => *contents = blobs.get(contents.offset as usize).copied().unwrap_or_default(),
+        Node::Directory { entries } => entries.iter_mut().for_each(|(_, child)| place(child, blobs)),
+        Node::Symlink { .. } => {}
+    }
+}
+
+struct TreeReader<'a, 'b> {
+    input: &'a mut Input<'b>,
+    files: Vec<FileKey>,
+    nodes: u64,
+}
+
+impl TreeReader<'_, '_> {
+    fn source(&mut self, number: usize) -> Result<Source, RecipeError> {
+        let name = self.input.string(MAX_NAME)?;
+        crate::check_name(&name)?;
+        let code = self.input.byte()?;
+        let address = KINDS.get(usize::from(code & 0x7f)).copied();
+        let address = address.ok_or_else(|| self.input.error("a source of unknown kind"))?;
+        let mut references = Vec::new();
+        for _ in 0..self.input.number()? {
+            references.push(match self.input.number()? {
+                0 => SourceReference::Path(StorePath::from_base_name(&self.input.string(MAX_NAME + 33)?)?),
+                other if other <= number as u64 => SourceReference::Source(other as u32 - 1),
+                _ => return Err(self.input.error("a reference to a later source")),
+            });
+        }
+        let trusted = (address == Address::Trusted).then(|| self.trusted()).transpose()?;
+        let refers_to_itself = code & 0x80 != 0;
+        if refers_to_itself && trusted.is_none() {
+            return Err(self.input.error("a source that refers to itself"));
+        }
+        let content = self.node(&mut Vec::new(), 0)?;
+        Ok(Source { name, address, refers_to_itself, references, trusted, content })
+    }
+
+    fn trusted(&mut self) -> Result<Box<TrustedSource>, RecipeError> {
+        let mut digest = [0; 20];
+        self.input.exact(&mut digest)?;
+        let mut nar_hash = [0; 32];
+        self.input.exact(&mut nar_hash)?;
+        let deriver = self.input.string(MAX_NAME + 33)?;
+        let deriver = if deriver.is_empty() { None } else { Some(StorePath::from_base_name(&deriver)?) };
+        let mut signatures = Vec::new();
+        for _ in 0..self.input.number()? {
+            let signature = self.input.string(1024)?;
+            signatures.push(String::from_utf8(signature).map_err(|_| self.input.error("a malformed signature"))?);
+        }
+        Ok(Box::new(TrustedSource { digest, nar_hash, deriver, signatures }))
+    }
+
+    fn node(&mut self, path: &mut Vec<u8>, depth: usize) -> Result<Node, RecipeError> {
+        self.nodes += 1;
+        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
+            return Err(self.input.error("a tree is too deep or has too many files"));
+        }
+        let code = self.input.byte()?;
+        let executable = matches!(code, b'x' | b'X');
+        match code {
+            b'd' => {
+                let mut entries: Vec<(Box<[u8]>, Node)> = Vec::new();
+                loop {
+                    let name = self.input.string(MAX_ENTRY_NAME as usize)?;
+                    if name.is_empty() {
+                        return Ok(Node::Directory { entries });
+                    }
+                    check_entry_name(&name).map_err(|_| self.input.error("a name that leaves its directory"))?;
+                    if entries.last().is_some_and(|(last, _)| **last >= *name) {
+                        return Err(self.input.error("names out of order"));
+                    }
+                    let len = path.len();
+                    path.push(b'/');
+                    path.extend_from_slice(&name);
+                    let child = self.node(path, depth + 1)?;
+                    path.truncate(len);
+                    entries.push((name.into(), child));
+                }
+            }
+            b'l' => {
+                let target = self.input.string(MAX_TARGET as usize)?;
+                if target.is_empty() {
+                    return Err(self.input.error("a symlink to nowhere"));
+                }
+                Ok(Node::Symlink { target: target.into() })
+            }
+            b'f' | b'x' => {
+                let number = self.files.len() as u64;
+                self.files.push(FileKey { path: path.clone(), len: 0, dense: false });
+                Ok(Node::Regular { executable, contents: Blob { offset: number, len: 0 } })
+            }
+            b'F' | b'X' => {
+                let back = self.input.number()?;
+                let number = (self.files.len() as u64).checked_sub(back).filter(|_| back > 0);
+                let offset = number.ok_or_else(|| self.input.error("contents of no earlier file"))?;
+                Ok(Node::Regular { executable, contents: Blob { offset, len: 0 } })
+            }
+            _ => Err(self.input.error("a file of unknown kind")),
+        }
+    }
+}

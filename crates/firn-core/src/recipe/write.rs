@@ -1,0 +1,231 @@
+//! From a proven closure to the raw bytes of the sections.
+
+use super::{
+    RecipeError,
+    contents::Lane,
+    input::Input,
+    order::{self, Wants},
+    record_write::{Dictionary, write_raw, write_record},
+    source_names,
+    state::{Reference, State},
+};
+use crate::{
+    archive::Node,
+    closure::{Proven, ProvenPath},
+    derivation::Derivation,
+    spool::{Blob, Spool},
+    store_path::StorePath,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
+
+/// The sections of a recipe, not yet compressed.
+pub struct EncodedRecipe {
+    /// Section `source-names`.
+    pub source_names: Vec<u8>,
+    /// Section `sources`: where its bytes are, in order.
+    pub contents: Vec<(Blob, Lane)>,
+    /// Section `hashes`.
+    pub hashes: Vec<u8>,
+    /// Section `derivations`.
+    pub derivations: Vec<u8>,
+    /// Number of derivations.
+    pub derivation_count: u64,
+    /// Number of sources.
+    pub source_count: u64,
+    /// Bytes of all derivations' texts together.
+    pub text_bytes: u64,
+    /// Derivations that travel as text, since they could not be taken apart.
+    pub raw: Vec<StorePath>,
+}
+
+/// A derivation of the closure, while the order is being found.
+struct Item<'a> {
+    path: &'a ProvenPath,
+    text: Blob,
+    /// By number in the list of items, not by id.
+    actual: Option<Vec<Reference>>,
+}
+
+/// Takes a closure apart. The result depends on the closure alone. `is_dense` tells whether contents will not compress.
+pub fn encode(
+    closure: &Proven,
+    spool: &dyn Spool,
+    is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
+) -> Result<EncodedRecipe, RecipeError> {
+    let mut force_raw = HashSet::new();
+    loop {
+        match encode_once(closure, spool, is_dense, &force_raw) {
+            Err(RecipeError::NotReversible(path)) if !force_raw.contains(&path) => force_raw.insert(path),
+            result => return result,
+        };
+    }
+}
+
+fn is_derivation(path: &ProvenPath) -> bool {
+    path.is_derivation() && matches!(path.content(), Node::Regular { executable: false, .. })
+}
+
+fn encode_once(
+    closure: &Proven,
+    spool: &dyn Spool,
+    is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
+    force_raw: &HashSet<StorePath>,
+) -> Result<EncodedRecipe, RecipeError> {
+    let store_dir = closure.store_dir();
+    let prefix = format!("{store_dir}/").into_bytes();
+    // By path, so that neither the order of the input nor that of a stream shows.
+    let mut paths: Vec<&ProvenPath> = closure.paths().iter().collect();
+    paths.sort_by_key(|p| p.path());
+    let (drvs, sources): (Vec<&ProvenPath>, Vec<&ProvenPath>) = paths.into_iter().partition(|p| is_derivation(p));
+    let mut numbers: HashMap<&str, Reference> = HashMap::with_capacity(drvs.len() + sources.len());
+    numbers.extend(drvs.iter().enumerate().map(|(i, p)| (p.path().as_str(), Reference::Derivation(i as u32))));
+    numbers.extend(sources.iter().enumerate().map(|(i, p)| (p.path().as_str(), Reference::Source(i as u32))));
+
+    let mut targets = order::Targets::with_capacity(numbers.len() * 2);
+    let mut outputs: Vec<Vec<Box<[u8]>>> = Vec::with_capacity(drvs.len());
+    for (i, path) in drvs.iter().enumerate() {
+        let parsed = Derivation::parse(&spool.get(text_of(path))?).unwrap_or_default();
+        let mut names: Vec<(Vec<u8>, Vec<u8>)> = parsed.outputs.into_iter().map(|o| (o.name, o.path)).collect();
+        names.sort();
+        for (index, (_, output)) in names.iter().enumerate() {
+            let base = output.strip_prefix(prefix.as_slice()).unwrap_or_default();
+            order::add_target(&mut targets, base, Reference::Output(i as u32, index as u32));
+        }
+        outputs.push(names.into_iter().map(|(name, _)| name.into()).collect());
+        order::add_target(&mut targets, path.path().as_str().as_bytes(), Reference::Derivation(i as u32));
+    }
+    for (i, path) in sources.iter().enumerate() {
+        order::add_target(&mut targets, path.path().as_str().as_bytes(), Reference::Source(i as u32));
+    }
+
+    let number = |base: &[u8]| numbers.get(std::str::from_utf8(base).ok()?).copied();
+    let output = |id: u32, name: &[u8]| outputs[id as usize].iter().position(|o| **o == *name).map(|i| i as u32);
+    let mut items = Vec::with_capacity(drvs.len());
+    let mut wants = Vec::with_capacity(drvs.len());
+    for path in &drvs {
+        let text = text_of(path);
+        let parsed = Derivation::parse(&spool.get(text)?).ok().filter(|d| !d.versioned);
+        let actual = parsed.as_ref().and_then(|drv| order::actual(drv, store_dir, &number, &output));
+        wants.push(match (&parsed, &actual) {
+            (Some(drv), Some(actual)) => order::wants(drv, &prefix, &targets, actual),
+            _ => {
+                let mut raw = Wants::default();
+                for reference in path.references() {
+                    match numbers.get(reference.as_str()) {
+                        Some(Reference::Source(n)) => raw.sources.push(*n),
+                        Some(Reference::Derivation(n) | Reference::Output(n, _)) => raw.derivations.push(*n),
+                        None => {}
+                    }
+                }
+                raw
+            }
+        });
+        items.push(Item { path, text, actual });
+    }
+    let roots = closure.roots().iter().filter_map(|root| match numbers.get(root.as_str()) {
+        Some(Reference::Derivation(n)) => Some(*n),
+        _ => None,
+    });
+    let sequence = order::derivations(&wants, &roots.collect::<Vec<_>>())?;
+
+    // From numbers to ids: derivations by place in the sequence, sources by first use.
+    let mut drv_ids = vec![0u32; drvs.len()];
+    sequence.iter().enumerate().for_each(|(id, n)| drv_ids[*n as usize] = id as u32);
+    let (source_order, source_ids) = order_sources(&sources, &sequence, &wants);
+    let to_id = |reference: Reference| match reference {
+        Reference::Output(n, output) => Reference::Output(drv_ids[n as usize], output),
+        Reference::Derivation(n) => Reference::Derivation(drv_ids[n as usize]),
+        Reference::Source(n) => Reference::Source(source_ids[n as usize]),
+    };
+    for target in targets.values_mut().flatten() {
+        target.reference = to_id(target.reference);
+    }
+    targets.values_mut().for_each(|list| list.sort_by_key(|t| t.reference));
+
+    let ordered: Vec<&ProvenPath> = source_order.iter().map(|n| sources[*n as usize]).collect();
+    let names = source_names::write(&ordered, spool, is_dense)?;
+    let mut state = State::new(store_dir, ordered.iter().map(|p| p.path().clone()).collect());
+    let mut dictionary = Dictionary { targets, hashes: HashMap::new() };
+    let mut encoded = EncodedRecipe {
+        source_names: names.section,
+        contents: names.contents,
+        hashes: Vec::new(),
+        derivations: Vec::new(),
+        derivation_count: drvs.len() as u64,
+        source_count: sources.len() as u64,
+        text_bytes: 0,
+        raw: Vec::new(),
+    };
+    for n in &sequence {
+        let item = &items[*n as usize];
+        let text = spool.get(item.text)?;
+        encoded.text_bytes += text.len() as u64;
+        let name = item.path.path().name().as_bytes();
+        let name = name.strip_suffix(b".drv").unwrap_or(name);
+        let mut record = None;
+        if let Some(actual) = &item.actual
+            && !force_raw.contains(item.path.path())
+            && let Ok(drv) = Derivation::parse(&text)
+        {
+            let mut actual: Vec<Reference> = actual.iter().map(|r| to_id(*r)).collect();
+            actual.sort_unstable();
+            record = write_record(&state, &dictionary, name, &drv, &actual)?;
+        }
+        let record = match record {
+            Some(record) => record,
+            None => {
+                encoded.raw.push(item.path.path().clone());
+                let references =
+                    item.path.references().iter().filter_map(|r| numbers.get(r.as_str()).map(|r| to_id(*r)));
+                write_raw(name, &references.collect::<Vec<_>>(), &text)
+            }
+        };
+        let new_hashes = record.new_hashes.concat();
+        let (mut bytes, mut hashes) = (record.bytes.as_slice(), new_hashes.as_slice());
+        let read = state.read_record(&mut Input::new(&mut bytes), &mut Input::new(&mut hashes), text.len() * 2);
+        match read {
+            Ok(read) if read.text == text && read.path == *item.path.path() => {}
+            _ => return Err(RecipeError::NotReversible(item.path.path().clone())),
+        }
+        for hash in record.new_hashes {
+            dictionary.hashes.insert(hash.as_slice().into(), dictionary.hashes.len());
+        }
+        encoded.derivations.extend_from_slice(&record.bytes);
+        encoded.hashes.extend_from_slice(&new_hashes);
+    }
+    Ok(encoded)
+}
+
+fn text_of(path: &ProvenPath) -> Blob {
+    match path.content() {
+        Node::Regular { contents, .. } => *contents,
+        _ => Blob::default(),
+    }
+}
+
+/// Sources in the order of first use by derivations, each after those that it refers to; and the place of each.
+fn order_sources(sources: &[&ProvenPath], sequence: &[u32], wants: &[Wants]) -> (Vec<u32>, Vec<u32>) {
+    let numbers: HashMap<&StorePath, u32> = sources.iter().enumerate().map(|(i, s)| (s.path(), i as u32)).collect();
+    let mut order = Vec::with_capacity(sources.len());
+    let mut seen = vec![false; sources.len()];
+    let used = sequence.iter().flat_map(|n| wants[*n as usize].sources.iter().copied());
+    for start in used.chain(0..sources.len() as u32) {
+        // References are a handful and never go round: the closure is in reference order.
+        let mut stack = vec![(start, false)];
+        while let Some((n, expanded)) = stack.pop() {
+            if expanded {
+                order.push(n);
+            } else if !std::mem::replace(&mut seen[n as usize], true) {
+                stack.push((n, true));
+                let references = sources[n as usize].references().iter().rev();
+                stack.extend(references.filter_map(|r| Some((*numbers.get(r)?, false))));
+            }
+        }
+    }
+    let mut ids = vec![0; sources.len()];
+    order.iter().enumerate().for_each(|(id, n)| ids[*n as usize] = id as u32);
+    (order, ids)
+}
