@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod closure;
+pub mod codec;
 pub mod derivation;
 pub mod export;
 pub mod hash;

@@ -1,0 +1,85 @@
+//! Which encodings a writer tries for a frame.
+
+use super::{Codec, CodecError, Dictionary, Encoding, MIB};
+use zstd::zstd_safe;
+
+/// The encodings tried for a frame; the first of the smallest results is kept, `Stored` where nothing is smaller.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FramePolicy {
+    /// What is tried, in order.
+    pub candidates: Vec<Encoding>,
+    /// Look at a few samples first, and store what they say will not pack.
+    pub probe: bool,
+}
+
+impl FramePolicy {
+    /// Stored as it is.
+    pub fn stored() -> Self {
+        Self::default()
+    }
+
+    /// One encoding.
+    pub fn fixed(encoding: Encoding) -> Self {
+        Self { candidates: vec![encoding], probe: false }
+    }
+
+    /// For derivations: PPMd7 of three orders, since long ones misbehave now and then (measured: o32 is the best of
+    /// most closures, o24 and o16 of some), and primed where there is a dictionary. `memory_mib` caps the model.
+    pub fn derivations(raw_bytes: u64, max_memory_mib: u16, dictionary: bool) -> Self {
+        let memory_mib = model_memory(raw_bytes, max_memory_mib);
+        let mut candidates: Vec<_> = [32, 24, 16].map(|order| Encoding::Ppmd7 { order, memory_mib }).into();
+        if dictionary {
+            candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib });
+        }
+        Self { candidates, probe: false }
+    }
+
+    /// For short lists of names: PPMd7 of low order.
+    pub fn names(raw_bytes: u64, max_memory_mib: u16) -> Self {
+        let memory_mib = model_memory(raw_bytes, max_memory_mib);
+        Self { candidates: [6, 4].map(|order| Encoding::Ppmd7 { order, memory_mib }).into(), probe: false }
+    }
+
+    /// Packs with each candidate and keeps the smallest.
+    pub fn pack(&self, raw: &[u8], dictionary: Option<&Dictionary<'_>>) -> Result<(Codec, Vec<u8>), CodecError> {
+        let mut best: Option<(Codec, Vec<u8>)> = None;
+        if !(self.probe && is_incompressible(raw)) {
+            for encoding in &self.candidates {
+                let result = encoding.pack(raw, dictionary)?;
+                if result.1.len() < best.as_ref().map_or(raw.len(), |(_, packed)| packed.len()) {
+                    best = Some(result);
+                }
+            }
+        }
+        best.map_or_else(|| Encoding::Stored.pack(raw, None), Ok)
+    }
+}
+
+/// Memory of a PPMd7 model for this many bytes: about 25 times as much, a power of two of MiB. With less the model
+/// starts anew and loses 2 to 10 % (measured).
+pub(super) fn model_memory(raw_bytes: u64, max_mib: u16) -> u16 {
+    let wanted = raw_bytes.saturating_mul(25).div_ceil(MIB).max(1).checked_next_power_of_two().unwrap_or(u64::MAX);
+    u16::try_from(wanted).unwrap_or(u16::MAX).min(max_mib)
+}
+
+/// Whether samples of the bytes say that packing gains less than 3 %.
+pub fn is_incompressible(raw: &[u8]) -> bool {
+    const SAMPLE: usize = 16 << 10;
+    const SAMPLES: usize = 8;
+    if raw.len() < 256 {
+        return false;
+    }
+    let step = (raw.len() / SAMPLES).max(SAMPLE);
+    let (mut taken, mut packed) = (0, 0);
+    let mut buf = Vec::with_capacity(zstd_safe::compress_bound(SAMPLE));
+    for chunk in raw.chunks(step) {
+        let sample = &chunk[..chunk.len().min(SAMPLE)];
+        buf.clear();
+        match zstd_safe::compress(&mut buf, sample, 1) {
+            Ok(len) => packed += len,
+            Err(_) => return false,
+        }
+        taken += sample.len();
+    }
+    packed * 100 > taken * 97
+}
