@@ -110,7 +110,7 @@ pub(super) struct Layout {
 }
 
 /// Where a store of this directory has its state: beside a `.../store` as a Nix built for it has it, else `/nix/var/nix`.
-pub(crate) fn state_dir(store_dir: &StoreDir) -> String {
+pub(super) fn state_dir(store_dir: &StoreDir) -> String {
     let prefix = store_dir.as_str().strip_suffix("/store").filter(|prefix| !prefix.is_empty());
     format!("{}/var/nix", prefix.unwrap_or("/nix"))
 }

@@ -9,11 +9,8 @@ mod layout;
 mod link;
 mod register;
 mod restore;
-#[cfg(test)]
-mod tests;
 
 pub use error::DirectError;
-pub(crate) use layout::state_dir;
 
 use error::Context;
 use firn_core::{Node, Proven, ProvenPath, Spool, StoreDir, StorePath, derivation::Derivation};
