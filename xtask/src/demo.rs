@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use crate::bed::{self, Bed, Host, Release};
-use crate::dist::{self, Processor};
+use crate::dist::{self, Processor, Toolchain};
 use crate::install::Missing;
 use crate::{process, workspace};
 
@@ -69,7 +69,7 @@ fn here(folder: &Path, line: &str) -> Result<()> {
 fn hosts() -> Result<()> {
     bed::prepare()?;
     bed::image(Release::Trixie)?;
-    let firn = dist::build(Processor::X86_64)?;
+    let firn = dist::build(Processor::X86_64, Toolchain::Rustup)?;
     let bed = Bed::new("demo")?;
     let desk = bed.host(Release::Trixie, "desk")?;
     let web = bed.host(Release::Trixie, "web")?;

@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::install::{Missing, Need, provide, which};
-use crate::{process, workspace};
+use crate::install::{Need, provide, which};
+use crate::{process, toolchain, workspace};
 
 /// Largest x86_64 binary, in bytes, that we hand out.
 const MAX_BYTES: u64 = 6_000_000;
@@ -33,7 +33,8 @@ impl Processor {
         }
     }
 
-    fn target(self) -> String {
+    /// Rust's name for the processor with a static C library.
+    pub fn target(self) -> String {
         format!("{}-unknown-linux-musl", self.name())
     }
 
@@ -43,23 +44,29 @@ impl Processor {
     }
 }
 
+/// Whose standard library for musl is built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toolchain {
+    /// The installed toolchain's, which rustup adds if need be; Debian's where it cannot.
+    Rustup,
+    /// Debian's.
+    Debian,
+}
+
 /// Builds the static binary for one processor into dist/ and returns its path. Nothing is built twice: cargo
 /// knows what is stale.
-pub fn build(processor: Processor) -> Result<PathBuf> {
-    provide(&[Need { program: "musl-gcc", package: "musl-tools", why: "C compiler for the static x86_64 build" }])?;
+pub fn build(processor: Processor, toolchain: Toolchain) -> Result<PathBuf> {
     let target = processor.target();
-    let mut cargo = process::cargo(["build", "--release", "--locked", "--package", "firn", "--target", &target]);
-    if processor == Processor::Aarch64 {
-        for (name, value) in cross_compiler()? {
-            cargo.env(name, value);
-        }
-    }
-    if has_std(&target)? {
-        process::run(&mut cargo)?;
+    let environment = if processor == Processor::Aarch64 { cross_compiler()? } else { Vec::new() };
+    let built = if toolchain == Toolchain::Rustup && has_std(&target)? {
+        provide(&[Need { program: "musl-gcc", package: "musl-tools", why: "C compiler for the static x86_64 build" }])?;
+        let mut cargo = process::cargo(["build", "--release", "--locked", "--package", "firn", "--target", &target]);
+        process::run(cargo.envs(environment))?;
+        format!("target/{target}/release/firn")
     } else {
-        return Err(Missing(format!("no standard library for {target}, and rustup cannot add it")).into());
-    }
-    let binary = deliver(&format!("target/{target}/release/firn"), &processor.binary())?;
+        toolchain::build(processor, &environment)?
+    };
+    let binary = deliver(&built, &processor.binary())?;
     let bytes = fs::metadata(&binary)?.len();
     if processor == Processor::X86_64 && bytes >= MAX_BYTES {
         bail!("{} has {bytes} bytes, at most {MAX_BYTES} are allowed", binary.display());
@@ -118,7 +125,7 @@ fn cross_compiler() -> Result<Vec<(&'static str, String)>> {
         Need { program: GCC, package: "gcc-aarch64-linux-gnu", why: "C compiler and linker for the aarch64 build" },
         Need { program: "mmdebstrap", package: "mmdebstrap", why: "unpacks Debian packages of other processors" },
     ])?;
-    let musl = musl_aarch64()?;
+    let musl = packages_aarch64()?;
     let own = process::output(&mut process::command(GCC, ["-print-file-name=include"]))?;
     let headers = musl.join("usr/include/aarch64-linux-musl");
     // Outlined atomics would need a function of glibc's.
@@ -132,16 +139,22 @@ fn cross_compiler() -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// Debian's musl for arm64, unpacked once into the cache.
-fn musl_aarch64() -> Result<PathBuf> {
-    let folder = workspace::cache().join("musl-arm64");
+/// Debian's musl (and an unwinder, see [`toolchain`]) for arm64, unpacked once into the cache.
+pub fn packages_aarch64() -> Result<PathBuf> {
+    let folder = workspace::cache().join("packages-arm64");
     if folder.join("usr/lib/aarch64-linux-musl/libc.a").exists() {
         return Ok(folder);
     }
     fs::create_dir_all(workspace::cache())?;
-    let new = workspace::cache().join(format!("musl-arm64.{}", std::process::id()));
+    let new = workspace::cache().join(format!("packages-arm64.{}", std::process::id()));
     let mut unpack = Command::new("mmdebstrap");
-    unpack.args(["--quiet", "--variant=extract", "--architectures=arm64", "--include=musl-dev", "bookworm"]);
+    unpack.args([
+        "--quiet",
+        "--variant=extract",
+        "--architectures=arm64",
+        "--include=musl-dev,libunwind-14-dev",
+        "bookworm",
+    ]);
     process::run(unpack.arg(&new))?;
     if let Err(error) = fs::rename(&new, &folder) {
         // Another run was faster.

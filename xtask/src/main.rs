@@ -9,6 +9,7 @@ mod install;
 mod process;
 mod stages;
 mod suites;
+mod toolchain;
 mod workspace;
 
 use std::path::PathBuf;
@@ -34,6 +35,9 @@ enum Task {
         /// Only a static glibc binary for x86_64, built fast: for hosts of the test bed, not for release
         #[arg(long)]
         quick: bool,
+        /// Build with Debian's Rust instead of rustup's, as on machines where rustup cannot add a target
+        #[arg(long, conflicts_with = "quick")]
+        debian: bool,
     },
     /// Run everything that CI runs; FIRN_ALLOW_SKIP=NAME,... lets things be left out that cannot be tested here
     Test,
@@ -76,10 +80,11 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<()> {
     match task {
-        Task::Dist { quick: true } => println!("{}", dist::build_quick()?.display()),
-        Task::Dist { quick: false } => {
+        Task::Dist { quick: true, .. } => println!("{}", dist::build_quick()?.display()),
+        Task::Dist { debian, .. } => {
+            let toolchain = if debian { dist::Toolchain::Debian } else { dist::Toolchain::Rustup };
             for processor in dist::Processor::ALL {
-                println!("{}", dist::build(processor)?.display());
+                println!("{}", dist::build(processor, toolchain)?.display());
             }
         }
         Task::Demo => demo::run()?,
@@ -87,7 +92,7 @@ fn run(task: Task) -> Result<()> {
         Task::E2e { on, firn, suites } => {
             bed::prepare()?;
             let releases = on.map_or(Release::ALL.to_vec(), |release| vec![release]);
-            let firn = firn.map_or_else(|| dist::build(dist::Processor::X86_64), Ok)?;
+            let firn = firn.map_or_else(|| dist::build(dist::Processor::X86_64, dist::Toolchain::Rustup), Ok)?;
             let tally = suites::run(&releases, &suites, &firn);
             println!("{} passed, {} failed", tally.passed, tally.failed);
             ensure!(tally.failed == 0, "{} checks failed", tally.failed);

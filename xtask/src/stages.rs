@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail, ensure};
 
 use crate::bed::{self, Release};
-use crate::dist::{self, Processor};
+use crate::dist::{self, Processor, Toolchain};
 use crate::install::Missing;
 use crate::{boundaries, generated, process, suites};
 
@@ -96,9 +96,9 @@ pub fn test() -> Result<()> {
     });
     run.stage("boundaries", |_| boundaries::check());
     run.stage("generated pages", |_| generated::generate(true));
-    let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64));
+    let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64, Toolchain::Rustup));
     run.stage("aarch64", |_| {
-        let firn = dist::build(Processor::Aarch64)?;
+        let firn = dist::build(Processor::Aarch64, Toolchain::Rustup)?;
         let version = process::output(process::command(dist::qemu_aarch64()?, [&firn]).arg("--version"))?;
         ensure!(version.starts_with("firn "), "aarch64 firn --version: {version:?}");
         Ok(())

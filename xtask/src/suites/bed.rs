@@ -2,9 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Checks, Scene};
+use super::{Checks, Scene, lay_systems};
 use crate::bed::Release;
-use crate::workspace;
 
 /// The host runs systemd, the expected Nix, a sandbox; alice may use the daemon but is not trusted; firn starts.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
@@ -32,9 +31,7 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         Ok(())
     });
     let system = checks.step("alice builds a system in the sandbox", || {
-        host.push(&scene.bed.tools(scene.release)?, "/root/tools")?;
-        host.push(&workspace::file("tests/testbed/nix"), "/root/nix")?;
-        host.root("cp -r /root/tools /root/nix /home/alice/")?.ok()?;
+        lay_systems(scene, &host, "/home/alice")?;
         let system = host.alice("nix-build --no-out-link nix -A A --arg tools ./tools")?.ok()?;
         ensure!(system.ends_with("-nixos-system-h1-A"), "{system}");
         Ok(system)

@@ -1,7 +1,10 @@
 //! End to end: firn's static binary in hosts with real Nix.
 
 mod bed;
+mod breadth;
+mod carry;
 mod direct;
+mod evaluate;
 mod import;
 
 use std::path::PathBuf;
@@ -12,6 +15,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::bed::{Bed, Host, Release};
+use crate::workspace;
 
 /// One suite: a story told on one or more hosts of one release.
 pub struct Suite {
@@ -25,8 +29,11 @@ pub struct Suite {
 
 /// All suites; those that take longest come first, so that two workers end together.
 pub const ALL: &[Suite] = &[
+    Suite { name: "breadth", releases: &Release::ALL, run: breadth::run },
     Suite { name: "import", releases: &Release::ALL, run: import::run },
     Suite { name: "direct", releases: &Release::ALL, run: direct::run },
+    Suite { name: "evaluate", releases: &Release::ALL, run: evaluate::run },
+    Suite { name: "carry", releases: &Release::ALL, run: carry::run },
     Suite { name: "bed", releases: &Release::ALL, run: bed::run },
 ];
 
@@ -47,6 +54,12 @@ impl Scene {
         host.push(&self.firn, "/usr/bin/firn")?;
         Ok(host)
     }
+}
+
+/// Lays the bed's systems (`nix`) and what they are made with (`tools`) into a folder of the host.
+pub fn lay_systems(scene: &Scene, host: &Host<'_>, folder: &str) -> Result<()> {
+    host.push(&scene.bed.tools(scene.release)?, &format!("{folder}/tools"))?;
+    host.push(&workspace::file("tests/testbed/nix"), &format!("{folder}/nix"))
 }
 
 /// What `firn inspect --json` says of a file.

@@ -1,0 +1,59 @@
+//! A system packed on one host, carried to another, imported and built there by someone whom Nix does not trust.
+
+use anyhow::{Result, ensure};
+
+use super::{Checks, Scene, inspected, lay_systems};
+use crate::workspace;
+
+/// Packs as root on `desk`; imports and realises as alice on `web`, then over ssh on `far`.
+pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
+    let desk = scene.host("desk")?;
+    let web = scene.host("web")?;
+    lay_systems(scene, &desk, "/root")?;
+    let (root, output) = checks.step("packed from an expression", || {
+        let root = desk.root("cd; nix-instantiate nix -A A --arg tools ./tools")?.ok()?;
+        let output = desk.root(&format!("nix-store -r {root}"))?.ok()?;
+        desk.root("cd; firn pack --file nix --attr A --arg tools ./tools -o web.firn")?.ok()?;
+        ensure!(inspected(&desk, "/root/web.firn")?.root == root, "another root than {root}");
+        Ok((root, output))
+    })?;
+    checks.check("packed from its .drv, its output and ./result, it is the same file", || {
+        desk.root(&format!("cd; firn pack {root} -o drv.firn && cmp web.firn drv.firn"))?.ok()?;
+        desk.root(&format!("cd; firn pack {output} -o output.firn && cmp web.firn output.firn"))?.ok()?;
+        desk.root(&format!("cd; ln -s {output} result; firn pack ./result -o - | cmp web.firn -"))?.ok()?;
+        Ok(())
+    });
+    let carried = workspace::file(&format!("target/carried-{}-{}.firn", scene.release.name(), std::process::id()));
+    desk.pull("/root/web.firn", &carried)?;
+    web.push(&carried, "/home/alice/web.firn")?;
+    fs_err::remove_file(&carried)?;
+    checks.step("alice imports it", || web.alice("firn import web.firn")?.ok())?;
+    checks.check("a collector that runs at once keeps it", || {
+        let before = web.root("nix-store --gc >/dev/null 2>&1; ls /nix/store")?.ok()?;
+        ensure!(before.contains(root.trim_start_matches("/nix/store/")), "{root} is gone");
+        Ok(())
+    });
+    checks.check("alice realises it, in the sandbox, to the same output", || {
+        let built = web.alice("firn realise web.firn")?.ok()?;
+        ensure!(built == output, "{built} instead of {output}");
+        ensure!(
+            web.root(&format!("nix-store -q --hash {output}"))?.ok()?
+                == desk.root(&format!("nix-store -q --hash {output}"))?.ok()?
+        );
+        Ok(())
+    });
+    checks.check("the output has a root of hers", || {
+        web.root("nix-store --gc >/dev/null 2>&1")?.ok()?;
+        web.root(&format!("test -e {output}/bin/switch-to-configuration"))?.ok().map(drop)
+    });
+    checks.check("over ssh, from desk into a host with stock Nix alone", || {
+        let far = scene.bed.host(scene.release, "far")?;
+        desk.root("cd; firn import --store ssh-ng://root@far web.firn")?.ok()?;
+        far.root(&format!(
+            "nix-store --gc >/dev/null 2>&1; nix-store -qR {root} >/dev/null && nix-store --verify --check-contents"
+        ))?
+        .ok()?;
+        Ok(())
+    });
+    Ok(())
+}
