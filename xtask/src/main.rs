@@ -3,6 +3,7 @@
 mod bed;
 mod boundaries;
 mod demo;
+mod dependencies;
 mod dist;
 mod generated;
 mod install;
