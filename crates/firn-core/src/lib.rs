@@ -9,6 +9,7 @@ mod closure;
 pub mod codec;
 pub mod derivation;
 pub mod export;
+pub mod format;
 pub mod hash;
 pub mod recipe;
 mod spool;

@@ -1,7 +1,7 @@
 //! What a writer chooses for a frame, and how it packs it.
 
 use super::{Codec, CodecError, Dictionary, LzmaWindow, MIB};
-use liblzma::stream::{Action, Filters, LzmaOptions, Status, Stream};
+use liblzma::stream::{Action, Filters, LzmaOptions, MatchFinder, Status, Stream};
 use std::io::Write;
 use zstd::zstd_safe::{self, CCtx, CParameter};
 
@@ -29,7 +29,7 @@ pub enum Encoding {
         /// Binary logarithm of the largest window, 10 to 31; smaller frames take less.
         window_log: u8,
     },
-    /// LZMA2, most effort.
+    /// LZMA2 as text of source trees likes it: 4 literal context bits, no position bits, a binary tree of 4 bytes.
     Lzma2 {
         /// Largest dictionary in bytes; smaller frames take less.
         window: u64,
@@ -101,12 +101,12 @@ fn zstd(level: i32, window_log: u8, raw: &[u8]) -> Result<(Codec, Vec<u8>), Code
 }
 
 fn lzma2(window: u64, raw: &[u8]) -> Result<(Codec, Vec<u8>), CodecError> {
-    const EXTREME: u32 = 9 | 1 << 31;
     let window = LzmaWindow::holding(window.min(raw.len() as u64).max(1 << 12));
     let codec = Codec::Lzma2 { window };
     let parameters = |_| CodecError::Parameters(codec);
-    let mut options = LzmaOptions::new_preset(EXTREME).map_err(parameters)?;
+    let mut options = LzmaOptions::new_preset(6).map_err(parameters)?;
     options.dict_size(u32::try_from(window.bytes()).unwrap_or(u32::MAX));
+    options.literal_context_bits(4).position_bits(0).match_finder(MatchFinder::BinaryTree4).nice_len(273).depth(64);
     let mut filters = Filters::new();
     filters.lzma2(&options);
     let mut stream = Stream::new_raw_encoder(&filters).map_err(parameters)?;

@@ -1,0 +1,171 @@
+//! Frames: the unit that is packed, checked and unpacked by itself.
+
+use super::{
+    FormatError, FramePosition, Limits, Section,
+    wire::{Cursor, put_varint},
+};
+use crate::{
+    codec::{Codec, CodecError, Dictionary, FramePolicy, LzmaWindow, Unpacker},
+    hash::{Sha256, sha256},
+};
+use std::io::{self, Read};
+
+/// Bytes of a frame's digest that the frame table keeps.
+pub(super) const CHECK_BYTES: usize = 8;
+
+/// What the frame table says of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Section it belongs to.
+    pub section: Section,
+    /// How it is packed.
+    pub codec: Codec,
+    /// Length unpacked, in bytes; at least 1.
+    pub raw_bytes: u64,
+    /// Length packed, in bytes; at least 1.
+    pub packed_bytes: u64,
+    /// First bytes of the SHA-256 of the packed bytes.
+    pub check: [u8; CHECK_BYTES],
+}
+
+impl FrameHeader {
+    /// Bytes of memory that unpacking takes, its packed bytes included.
+    pub fn memory_bytes(&self) -> u64 {
+        self.codec.memory_bytes().saturating_add(self.packed_bytes)
+    }
+}
+
+/// A frame with its packed bytes; they have the digest.
+#[derive(Debug, Clone)]
+pub struct PackedFrame {
+    /// What the frame table says of it.
+    pub header: FrameHeader,
+    /// SHA-256 of the packed bytes.
+    pub digest: Sha256,
+    /// Where it was read from; for one that was just packed, offset 0.
+    pub position: FramePosition,
+    /// The packed bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Packs one frame. Any thread may do it; the same raw bytes and policy give the same frame.
+pub fn pack_frame(
+    section: Section,
+    raw: &[u8],
+    policy: &FramePolicy,
+    dictionary: Option<&Dictionary<'_>>,
+) -> Result<PackedFrame, CodecError> {
+    let (codec, bytes) = policy.pack(raw, dictionary)?;
+    let digest = sha256(&bytes);
+    let header = FrameHeader {
+        section,
+        codec,
+        raw_bytes: raw.len() as u64,
+        packed_bytes: bytes.len() as u64,
+        check: check_of(&digest),
+    };
+    let position = FramePosition { section: Some(section), index: 0, offset: 0 };
+    Ok(PackedFrame { header, digest, position, bytes })
+}
+
+pub(super) fn check_of(digest: &Sha256) -> [u8; CHECK_BYTES] {
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&digest[..CHECK_BYTES]);
+    check
+}
+
+impl PackedFrame {
+    /// A reader of exactly the raw bytes. Its errors are [`FormatError`] inside [`io::Error`].
+    pub fn unpack<'a>(
+        &'a self,
+        limits: &Limits,
+        dictionaries: &[Dictionary<'a>],
+    ) -> Result<FrameReader<'a>, FormatError> {
+        check_limits(&self.header, self.position, limits)?;
+        let unpacker = Unpacker::new(self.header.codec, &self.bytes, self.header.raw_bytes, dictionaries)
+            .map_err(|source| FormatError::Codec { position: self.position, source })?;
+        Ok(FrameReader { unpacker, position: self.position })
+    }
+}
+
+/// Refuses a frame that is too large or takes too much memory.
+pub(super) fn check_limits(header: &FrameHeader, position: FramePosition, limits: &Limits) -> Result<(), FormatError> {
+    if header.raw_bytes > limits.frame_raw_bytes {
+        return Err(FormatError::Limit {
+            what: "raw bytes for one frame",
+            claim: header.raw_bytes,
+            limit: limits.frame_raw_bytes,
+            offset: position.offset,
+        });
+    }
+    if header.memory_bytes() > limits.memory_bytes {
+        return Err(FormatError::Memory {
+            position,
+            bytes: header.memory_bytes(),
+            codec: header.codec.to_string(),
+            limit: limits.memory_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Reads the raw bytes of one frame.
+pub struct FrameReader<'a> {
+    unpacker: Unpacker<'a>,
+    position: FramePosition,
+}
+
+impl Read for FrameReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.unpacker.read(buf).map_err(|e| {
+            let source = CodecError::from_io(e);
+            io::Error::new(io::ErrorKind::InvalidData, FormatError::Codec { position: self.position, source })
+        })
+    }
+}
+
+/// Codec as the frame table has it: a number times four plus how many parameters follow, then those.
+pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec) {
+    let (number, parameters): (u64, &[u64]) = match codec {
+        Codec::Stored => (0, &[]),
+        Codec::Ppmd7 { order, memory_mib } => (1, &[order.into(), memory_mib.into()]),
+        Codec::PrimedPpmd7 { dictionary, memory_mib, shared } => {
+            (2, &[dictionary.into(), memory_mib.into(), shared.into()])
+        }
+        Codec::Zstd { window_log } => (3, &[window_log.into()]),
+        Codec::Lzma2 { window } => (4, &[window.property().into()]),
+    };
+    put_varint(out, number << 2 | parameters.len() as u64);
+    for parameter in parameters {
+        put_varint(out, *parameter);
+    }
+}
+
+/// A codec of the frame table: one that this release can unpack, or the number of another.
+pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<Codec, u64>, FormatError> {
+    let head = cursor.varint()?;
+    let mut parameters = [0; 3];
+    let parameters = &mut parameters[..(head & 3) as usize];
+    for parameter in parameters.iter_mut() {
+        *parameter = cursor.varint()?;
+    }
+    let narrow = || cursor.error("a parameter of a codec is out of its range");
+    let byte = |n: u64| u8::try_from(n).map_err(|_| narrow());
+    let short = |n: u64| u16::try_from(n).map_err(|_| narrow());
+    let codec = match (head >> 2, &*parameters) {
+        (0, []) => Codec::Stored,
+        (1, [order, memory]) => Codec::Ppmd7 { order: byte(*order)?, memory_mib: short(*memory)? },
+        (2, [dictionary, memory, shared]) => Codec::PrimedPpmd7 {
+            dictionary: u32::try_from(*dictionary).map_err(|_| narrow())?,
+            memory_mib: short(*memory)?,
+            shared: u32::try_from(*shared).map_err(|_| narrow())?,
+        },
+        (3, [window_log]) => Codec::Zstd { window_log: byte(*window_log)? },
+        (4, [window]) => {
+            let window = LzmaWindow::from_property(byte(*window)?).ok_or_else(narrow)?;
+            Codec::Lzma2 { window }
+        }
+        (number, _) => return Ok(Err(number)),
+    };
+    Ok(Ok(codec))
+}

@@ -1,0 +1,51 @@
+//! Kinds of sections.
+
+use std::fmt;
+
+/// A kind of section. In a file they stand in this order, each at most once; one with nothing in it is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// Names, kinds and shapes of the sources.
+    SourceNames,
+    /// Contents of the sources.
+    Sources,
+    /// Hashes that are not computable.
+    Hashes,
+    /// Derivation records.
+    Derivations,
+}
+
+impl Section {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::SourceNames, Self::Sources, Self::Hashes, Self::Derivations];
+
+    /// Number in the frame table. The gaps are for later kinds.
+    pub fn code(self) -> u64 {
+        match self {
+            Self::SourceNames => 8,
+            Self::Sources => 16,
+            Self::Hashes => 24,
+            Self::Derivations => 32,
+        }
+    }
+
+    pub(super) fn from_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.code() == code)
+    }
+
+    /// Name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SourceNames => "source-names",
+            Self::Sources => "sources",
+            Self::Hashes => "hashes",
+            Self::Derivations => "derivations",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

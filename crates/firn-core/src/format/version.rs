@@ -1,0 +1,58 @@
+//! Who can read which file.
+
+use super::FormatError;
+use std::fmt;
+
+/// Changes when older readers would misread: they refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Major(pub u8);
+
+/// Changes when something was added that older readers may skip, or that says itself that it is required.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Minor(pub u8);
+
+/// Version of the format that a file is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FormatVersion {
+    /// Major version.
+    pub major: Major,
+    /// Minor version.
+    pub minor: Minor,
+}
+
+/// A release of firn, as far as readers are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// First number.
+    pub major: u8,
+    /// Second number.
+    pub minor: u8,
+}
+
+impl FormatVersion {
+    /// What this release writes.
+    pub const CURRENT: Self = Self { major: Major(1), minor: Minor(0) };
+
+    /// The one rule: a reader reads its own major version with any minor version, and skips or refuses what it does not know
+    /// as the unknown thing itself says. `release` is the one that the file names as able to read it.
+    pub fn readable(self, release: Release) -> Result<(), FormatError> {
+        if self.major == Self::CURRENT.major { Ok(()) } else { Err(FormatError::Version { version: self, release }) }
+    }
+}
+
+impl Release {
+    /// The earliest release that reads what this one writes.
+    pub const READS_CURRENT: Self = Self { major: 0, minor: 1 };
+}
+
+impl fmt::Display for FormatVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major.0, self.minor.0)
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
