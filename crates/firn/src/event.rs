@@ -1,109 +1,49 @@
-//! What pipelines tell while they work. Only the binary knows a terminal.
+//! What pipelines tell while they work. Only the binary turns it into bars, lines or JSON.
 
-use std::fmt;
-
-/// A kind of work with an end.
+/// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Work {
-    /// Evaluating with Nix.
-    Evaluate,
-    /// Reading a file, a stream or a closure from a store.
-    Read,
-    /// Recomputing paths from their contents.
-    Prove,
-    /// Encoding frames.
-    Encode,
-    /// Writing a file.
-    Write,
-    /// Asking a store what it has.
-    Query,
-    /// Sending or writing paths to a store.
-    Import,
-    /// Fetching what caches have.
-    Fetch,
-    /// Building.
-    Build,
-}
-
-impl fmt::Display for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Evaluate => "evaluating",
-            Self::Read => "reading",
-            Self::Prove => "verifying",
-            Self::Encode => "encoding",
-            Self::Write => "writing",
-            Self::Query => "asking the store",
-            Self::Import => "importing",
-            Self::Fetch => "fetching",
-            Self::Build => "building",
-        })
-    }
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Store paths.
+    Paths,
+    /// Builds and downloads.
+    Jobs,
 }
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'a> {
-    /// Work begins, of so many bytes and paths where that is known.
-    Begin {
-        /// What kind.
-        work: Work,
-        /// Total bytes.
-        bytes: Option<u64>,
-        /// Total paths.
-        paths: Option<u64>,
+pub enum Event {
+    /// A step begins; the one before it is over.
+    Step {
+        /// In a few words: `reading`, `packing` ...
+        name: &'static str,
+        /// How much there is to do, where known.
+        total: Option<u64>,
+        /// What it is counted in.
+        unit: Unit,
     },
-    /// How far the work that began last has come, in all.
-    Progress {
-        /// Bytes done.
-        bytes: u64,
-        /// Paths done.
-        paths: u64,
-    },
-    /// The work that began last is done.
-    End,
-    /// Something a person should know although it is no error.
-    Warning(&'a str),
-    /// What was done, in a sentence.
-    Note(&'a str),
-    /// Said only with `-v`.
-    Detail(&'a str),
-    /// A line of a build log.
-    Log {
-        /// Name of the derivation.
-        derivation: &'a str,
-        /// The line.
-        line: &'a str,
-    },
+    /// So much more of the step is done.
+    Advance(u64),
+    /// A person should know.
+    Warning(String),
+    /// A line of a build's or an evaluation's log.
+    Log(String),
+    /// The last step is over.
+    Finished,
 }
 
 /// Takes events, from any thread.
 pub trait Sink: Sync {
-    /// Takes one.
-    fn event(&self, event: Event<'_>);
-
-    /// Shorthand for [`Event::Warning`].
-    fn warn(&self, text: &str) {
-        self.event(Event::Warning(text));
-    }
-
-    /// Shorthand for [`Event::Note`].
-    fn note(&self, text: &str) {
-        self.event(Event::Note(text));
-    }
-
-    /// Shorthand for [`Event::Detail`].
-    fn detail(&self, text: &str) {
-        self.event(Event::Detail(text));
-    }
+    /// One event.
+    fn event(&self, event: Event);
 }
 
-/// Drops every event.
-#[derive(Debug, Clone, Copy, Default)]
+/// A sink for those who do not listen.
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;
 
 impl Sink for Silent {
-    fn event(&self, _: Event<'_>) {}
+    fn event(&self, _: Event) {}
 }
