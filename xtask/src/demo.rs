@@ -38,9 +38,9 @@ fn pressed() -> Result<()> {
     fs::create_dir_all(&folder)?;
     let export = workspace::file(EXPORT);
     fs::copy(&export, folder.join("minimal.export.zst"))?;
-    here(&folder, "zstd -dc minimal.export.zst | gzip -9 | wc -c    # bytes to carry, today's way")?;
+    here(&folder, "firn convert minimal.export.zst minimal.export.gz    # today's way to carry it")?;
     here(&folder, "firn convert minimal.export.zst minimal.firn")?;
-    here(&folder, "stat -c '%s bytes' minimal.firn")?;
+    here(&folder, "stat -c '%s bytes  %n' minimal.export.gz minimal.firn")?;
     here(&folder, "firn inspect minimal.firn")?;
     here(&folder, "firn verify minimal.firn")?;
     here(&folder, "firn import --root disk minimal.firn")?;

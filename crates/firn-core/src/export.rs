@@ -6,7 +6,7 @@
 
 use crate::{
     archive::{ArchiveError, Node, pad, write_string},
-    closure::{ClaimedPath, Proven},
+    closure::{ClaimedPath, Proven, ProvenPath},
     spool::Spool,
     store_path::{MAX_NAME, StoreDir, StorePath, StorePathError},
 };
@@ -374,11 +374,41 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Writes a closure as one stream that `nix-store --import` takes: references first, a single root last.
+/// The order of `nix-store --export`: depth first from every path in sorted order (`topoSort` in Nix's `topo-sort.hh`), a
+/// single root last.
+fn stock_order(closure: &Proven) -> Vec<&ProvenPath> {
+    let mut sorted: Vec<&ProvenPath> = closure.paths().iter().collect();
+    sorted.sort_unstable_by_key(|path| path.path());
+    let mut visited = vec![false; sorted.len()];
+    let mut order = Vec::with_capacity(sorted.len());
+    let mut stack: Vec<(usize, usize)> = Vec::new();
+    for start in 0..sorted.len() {
+        if !std::mem::replace(&mut visited[start], true) {
+            stack.push((start, 0));
+        }
+        while let Some((node, next)) = stack.last_mut() {
+            let path = sorted[*node];
+            let Some(reference) = path.references().get(*next) else {
+                order.push(path);
+                stack.pop();
+                continue;
+            };
+            *next += 1;
+            if let Ok(child) = sorted.binary_search_by_key(&reference, |path| path.path())
+                && !std::mem::replace(&mut visited[child], true)
+            {
+                stack.push((child, 0));
+            }
+        }
+    }
+    order
+}
+
+/// Writes a closure as one stream, byte for byte as `nix-store --export` does: references first, a single root last.
 pub fn write(closure: &Proven, spool: &dyn Spool, out: &mut dyn Write) -> io::Result<()> {
     let dir = closure.store_dir();
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
-    for path in closure.paths() {
+    for path in stock_order(closure) {
         out.write_all(&1u64.to_le_bytes())?;
         path.content().write_nar(spool, &mut out)?;
         out.write_all(&MARKER.to_le_bytes())?;

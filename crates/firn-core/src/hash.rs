@@ -123,7 +123,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Reverse of [`hex`]; lower case only; `None` when the text is no hexadecimal.
 pub fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     let digit = |c: u8| match c {

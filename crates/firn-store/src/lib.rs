@@ -1,8 +1,11 @@
 //! Access to Nix stores: the daemon, a store folder, reading closures, GC roots.
 
 pub mod daemon;
+pub mod database;
 pub mod direct;
 mod environment;
 pub mod root;
+mod tree;
 
 pub use environment::Environment;
+pub use tree::{TreeError, read_tree};

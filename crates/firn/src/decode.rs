@@ -2,7 +2,7 @@
 //! to the spool, and every path is recomputed.
 
 use crate::{
-    event::{Event, Sink, Unit},
+    event::{Meter, Sink, Work},
     schedule::Budget,
     spool_file::FileSpool,
 };
@@ -92,7 +92,7 @@ pub fn decode<R: Read>(
     let raw = |section| front.frames.iter().filter_map(|f| f.known).filter(move |f| f.section == section);
     let raw_bytes = |section| raw(section).map(|f| f.raw_bytes).sum::<u64>();
     let total = Section::ALL.into_iter().map(raw_bytes).sum();
-    sink.event(Event::Step { name: "unpacking", total: Some(total), unit: Unit::Bytes });
+    let meter = Meter::begin(sink, Work::Read, Some(total), None);
 
     // Sections that later ones need are unpacked at once; the places of the others are known from the front.
     let names = spool.reserve(raw_bytes(Section::SourceNames)).map_err(DecodeError::Spool)?;
@@ -122,15 +122,16 @@ pub fn decode<R: Read>(
             let at = slot.offset;
             slot.offset += frame.header.raw_bytes;
             let share = budget.take(frame.header.memory_bytes(), options.threads);
-            let fail = &fail;
+            let (fail, meter) = (&fail, &meter);
             scope.spawn(move || {
                 let _share = share;
-                if let Err(error) = unpack(&frame, at, place, dictionaries, &options.limits, sink) {
+                if let Err(error) = unpack(&frame, at, place, dictionaries, &options.limits, meter) {
                     fail(error);
                 }
             });
         }
     });
+    drop(meter);
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -144,7 +145,7 @@ fn unpack(
     spool: &FileSpool,
     dictionaries: &[Dictionary<'static>],
     limits: &Limits,
-    sink: &dyn Sink,
+    meter: &Meter<'_>,
 ) -> Result<(), DecodeError> {
     let mut reader = frame.unpack(limits, dictionaries)?;
     let mut buf = vec![0; 1 << 16];
@@ -154,7 +155,7 @@ fn unpack(
             Ok(n) => {
                 spool.write_at(at, &buf[..n]).map_err(DecodeError::Spool)?;
                 at += n as u64;
-                sink.event(Event::Advance(n as u64));
+                meter.add(n as u64, 0);
             }
             Err(error) => return Err(as_format_error(error)),
         }
@@ -189,19 +190,19 @@ fn prove(
         ..RecipeLimits::default()
     };
     let total = counts.derivations + counts.sources;
-    sink.event(Event::Step { name: "proving", total: Some(total), unit: Unit::Paths });
+    let meter = Meter::begin(sink, Work::Prove, None, Some(total));
     let sources = if names.len == 0 {
         Vec::new()
     } else {
         let list = SourceList::read(&mut SpoolReader::new(spool, names), contents.offset, &limits).map_err(in_names)?;
         check_count("bytes of contents", contents.len, list.contents_len())?;
-        let digests = digests(&list, spool, options.threads, sink).map_err(DecodeError::Spool)?;
+        let digests = digests(&list, spool, options.threads, &meter).map_err(DecodeError::Spool)?;
         list.resolve(store_dir, digests).map_err(in_names)?
     };
     check_count("sources", counts.sources, sources.len() as u64)?;
     let mut paths = sources;
     paths.reserve(usize::try_from(counts.derivations).unwrap_or(0).min(1 << 20));
-    read_derivations(store_dir, &mut paths, [hashes, records], spool, limits, sink).map_err(in_records)?;
+    read_derivations(store_dir, &mut paths, [hashes, records], spool, limits, &meter).map_err(in_records)?;
     check_count("derivations", counts.derivations, paths.len() as u64 - counts.sources)?;
     Proven::new(store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
 }
@@ -211,7 +212,7 @@ fn check_count(what: &'static str, declared: u64, found: u64) -> Result<(), Deco
 }
 
 /// Hashes all sources, the largest first so that no thread is left with it at the end.
-fn digests(list: &SourceList, spool: &FileSpool, threads: usize, sink: &dyn Sink) -> io::Result<Vec<SourceDigest>> {
+fn digests(list: &SourceList, spool: &FileSpool, threads: usize, meter: &Meter<'_>) -> io::Result<Vec<SourceDigest>> {
     let mut order: Vec<(usize, u64)> = list.iter().map(|(_, node)| node.nar_size()).enumerate().collect();
     order.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let next = AtomicUsize::new(0);
@@ -223,7 +224,7 @@ fn digests(list: &SourceList, spool: &FileSpool, threads: usize, sink: &dyn Sink
                     let digest = list.digest(*number, spool);
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     results[*number] = Some(digest);
-                    sink.event(Event::Advance(1));
+                    meter.add(0, 1);
                 }
             });
         }
@@ -238,7 +239,7 @@ fn read_derivations(
     [hashes, records]: [Blob; 2],
     spool: &mut FileSpool,
     limits: RecipeLimits,
-    sink: &dyn Sink,
+    meter: &Meter<'_>,
 ) -> Result<(), RecipeError> {
     let sources = paths.iter().map(|p| p.path().clone()).collect();
     // The sections are read back through a handle of their own, since texts are appended meanwhile.
@@ -248,7 +249,7 @@ fn read_derivations(
     let mut reader = DerivationReader::new(store_dir, sources, &mut records, &mut hashes, limits);
     while let Some(path) = reader.next(spool)? {
         paths.push(path);
-        sink.event(Event::Advance(1));
+        meter.add(0, 1);
     }
     Ok(())
 }

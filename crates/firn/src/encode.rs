@@ -2,7 +2,7 @@
 //! budget of memory. The bytes depend on the closure and the profile alone.
 
 use crate::{
-    event::{Event, Sink, Unit},
+    event::{Meter, Sink, Work},
     schedule::Budget,
 };
 use firn_core::{
@@ -104,15 +104,15 @@ pub fn encode(
     out: &mut dyn Write,
     sink: &dyn Sink,
 ) -> Result<Encoded, EncodeError> {
-    sink.event(Event::Step { name: "arranging", total: None, unit: Unit::Bytes });
     let recipe = recipe::encode(closure, spool, &mut |blob| is_dense(spool, blob))?;
     let header = header(closure, spool, &recipe, options)?;
     let dictionary = dictionary.filter(|_| !options.low_memory);
     let jobs = jobs(&recipe, dictionary.is_some(), options);
     let total = jobs.iter().map(|job| len(&job.raw)).sum();
-    sink.event(Event::Step { name: "packing", total: Some(total), unit: Unit::Bytes });
+    let meter = Meter::begin(sink, Work::Encode, Some(total), None);
     let mut writer = FileWriter::new(packed);
-    pack(&jobs, &recipe, spool, dictionary, options, sink, &mut |frame| writer.push(&frame))?;
+    pack(&jobs, &recipe, spool, dictionary, options, &meter, &mut |frame| writer.push(&frame))?;
+    drop(meter);
     let written = writer.finish(&header, &mut &mut *out)?;
     Ok(Encoded { written, header, raw: recipe.raw })
 }
@@ -292,7 +292,7 @@ fn pack(
     spool: &dyn Spool,
     dictionary: Option<&Dictionary<'_>>,
     options: &EncodeOptions,
-    sink: &dyn Sink,
+    meter: &Meter<'_>,
     take: &mut dyn FnMut(PackedFrame) -> Result<(), FormatError>,
 ) -> Result<(), EncodeError> {
     let budget = Budget::new(options.codec_memory);
@@ -314,7 +314,7 @@ fn pack(
             scope.spawn(move || {
                 let _share = share;
                 let frame = pack_one(job, recipe, spool, dictionary);
-                sink.event(Event::Advance(len(&job.raw)));
+                meter.add(len(&job.raw), 0);
                 // The receiver is gone only when another frame failed.
                 let _ = sender.send((number, frame));
             });

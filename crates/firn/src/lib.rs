@@ -1,17 +1,27 @@
 //! The pipelines of firn: what its commands do, without a terminal.
 
+pub mod cli;
+pub mod command;
 mod decode;
 mod dictionary;
 mod encode;
+mod error;
 mod event;
+mod exit_code;
+mod input;
 mod output;
 mod schedule;
+mod session;
 mod spool_file;
 
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode};
 pub use dictionary::{dictionaries, dictionary};
 pub use encode::{EncodeError, EncodeOptions, Encoded, encode};
-pub use event::{Event, Silent, Sink, Unit};
-pub use output::Output;
+pub use error::{About, CommandError, io_code};
+pub use event::{Event, Silent, Sink, Work};
+pub use exit_code::ExitCode;
+pub use input::{Compression, Content, Input, InputError, Position, Source, UnpackError, WrongKind};
+pub use output::{ClosedPipe, Output, mark_closed_pipe};
 pub use schedule::default_threads;
+pub use session::Session;
 pub use spool_file::{FileSpool, SpoolError, SpoolFull, SpoolPlace};

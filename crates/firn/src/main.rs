@@ -1,2 +1,32 @@
-//! x
-fn main() {}
+//! The `firn` program: reads the command line, shows events, ends with a documented code.
+
+mod report;
+
+use clap::Parser;
+use firn::{CommandError, ExitCode, Session, cli::Cli};
+use report::Report;
+use std::io;
+
+fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results: they go to standard output.
+            let _ = error.print();
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
+            return code.into();
+        }
+    };
+    let report = Report::new(&cli.globals);
+    let session = Session::new(cli.globals, &report, io::stdout());
+    let done = cli.command.run(&session);
+    report.finish();
+    done.map_or_else(|error| end(&report, &error), |()| ExitCode::Success).into()
+}
+
+fn end(report: &Report, error: &CommandError) -> ExitCode {
+    if !error.is_closed_pipe() {
+        report.error(error);
+    }
+    error.code()
+}

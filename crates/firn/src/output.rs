@@ -32,6 +32,16 @@ enum Sink {
     },
 }
 
+/// The reader of our standard output went away.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub struct ClosedPipe;
+
+/// Marks a broken pipe of standard output, so that it is told from that of a store.
+pub fn mark_closed_pipe(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::new(error.kind(), ClosedPipe) } else { error }
+}
+
 impl Output {
     /// Opens `target`, `-` for standard output. What is not a regular file (a device, a pipe) is written as it is.
     pub fn create(target: &Path) -> io::Result<Self> {
@@ -130,7 +140,8 @@ fn folder(path: &Path) -> &Path {
 impl Write for Output {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let n = match &mut self.sink {
-            Sink::Stream(file) | Sink::Nameless { file, .. } => file.write(buf),
+            Sink::Stream(file) => file.write(buf).map_err(mark_closed_pipe),
+            Sink::Nameless { file, .. } => file.write(buf),
             Sink::Named { file, .. } => file.as_file_mut().write(buf),
         }?;
         self.written += n as u64;

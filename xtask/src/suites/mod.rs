@@ -5,6 +5,7 @@ mod breadth;
 mod carry;
 mod direct;
 mod evaluate;
+mod faults;
 mod import;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub struct Suite {
 
 /// All suites; those that take longest come first, so that two workers end together.
 pub const ALL: &[Suite] = &[
+    Suite { name: "faults", releases: &[Release::Trixie], run: faults::run },
     Suite { name: "breadth", releases: &Release::ALL, run: breadth::run },
     Suite { name: "import", releases: &Release::ALL, run: import::run },
     Suite { name: "direct", releases: &Release::ALL, run: direct::run },

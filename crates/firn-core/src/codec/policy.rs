@@ -23,13 +23,16 @@ impl FramePolicy {
         Self { candidates: vec![encoding], probe: false }
     }
 
-    /// For derivations: PPMd7 of three orders, since long ones misbehave now and then (measured: o32 is the best of
-    /// most closures, o24 and o16 of some), and primed where there is a dictionary. `memory_mib` caps the model.
-    pub fn derivations(raw_bytes: u64, max_memory_mib: u16, dictionary: bool) -> Self {
-        let memory_mib = model_memory(raw_bytes, max_memory_mib);
-        let mut candidates: Vec<_> = [32, 24, 16].map(|order| Encoding::Ppmd7 { order, memory_mib }).into();
-        if dictionary {
-            candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib });
+    /// For derivations: PPMd7 of three orders, since long ones misbehave now and then, and primed where there is a
+    /// dictionary of `dictionary_bytes`. `max_memory_mib` caps the model.
+    pub fn derivations(raw_bytes: u64, max_memory_mib: u16, dictionary_bytes: u64) -> Self {
+        // Measured on records of four closures: the least memory in which the model never starts anew.
+        let orders = [(32, 52), (24, 40), (16, 30)];
+        let memory = |times| model_memory(raw_bytes.saturating_add(dictionary_bytes), times, max_memory_mib);
+        let mut candidates: Vec<_> =
+            orders.map(|(order, times)| Encoding::Ppmd7 { order, memory_mib: memory(times) }).into();
+        if dictionary_bytes > 0 {
+            candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib: memory(52) });
         }
         Self { candidates, probe: false }
     }
@@ -37,7 +40,7 @@ impl FramePolicy {
     /// For sources that are not a tree: PPMd7 o16, which is smallest or close to it on all closures measured; o8 where
     /// memory is short.
     pub fn sources(raw_bytes: u64, max_memory_mib: u16) -> Self {
-        let memory_mib = model_memory(raw_bytes, max_memory_mib);
+        let memory_mib = model_memory(raw_bytes, 38, max_memory_mib);
         let order = if max_memory_mib > 8 { 16 } else { 8 };
         Self { candidates: vec![Encoding::Ppmd7 { order, memory_mib }], probe: true }
     }
@@ -49,10 +52,10 @@ impl FramePolicy {
         Self { candidates: vec![Encoding::Lzma2 { window }], probe: true }
     }
 
-    /// For short lists of names: PPMd7 of low order.
+    /// For lists of names: PPMd7 of low order.
     pub fn names(raw_bytes: u64, max_memory_mib: u16) -> Self {
-        let memory_mib = model_memory(raw_bytes, max_memory_mib);
-        Self { candidates: [6, 4].map(|order| Encoding::Ppmd7 { order, memory_mib }).into(), probe: false }
+        let memory_mib = model_memory(raw_bytes, 60, max_memory_mib);
+        Self { candidates: [6, 5].map(|order| Encoding::Ppmd7 { order, memory_mib }).into(), probe: false }
     }
 
     /// Packs with each candidate and keeps the smallest.
@@ -70,10 +73,10 @@ impl FramePolicy {
     }
 }
 
-/// Memory of a PPMd7 model for this many bytes: about 25 times as much, a power of two of MiB. With less the model
-/// starts anew and loses 2 to 10 % (measured).
-pub(super) fn model_memory(raw_bytes: u64, max_mib: u16) -> u16 {
-    let wanted = raw_bytes.saturating_mul(25).div_ceil(MIB).max(1).checked_next_power_of_two().unwrap_or(u64::MAX);
+/// Memory of a PPMd7 model in MiB: so many times the bytes, at least 1, at most the cap. With less than it needs, the model
+/// starts anew and loses 2 to 10 %; what is more costs 0.8 ms per MiB, since it is cleared first (both measured).
+pub(super) fn model_memory(raw_bytes: u64, times: u64, max_mib: u16) -> u16 {
+    let wanted = raw_bytes.saturating_mul(times).div_ceil(MIB).max(1);
     u16::try_from(wanted).unwrap_or(u16::MAX).min(max_mib)
 }
 

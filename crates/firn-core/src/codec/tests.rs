@@ -162,7 +162,7 @@ fn a_primed_frame_costs_what_the_dictionary_does_not_know() {
 
 #[test]
 fn a_policy_keeps_the_smallest_and_stores_what_does_not_pack() {
-    let policy = FramePolicy::derivations(20_000, 64, false);
+    let policy = FramePolicy::derivations(20_000, 64, 0);
     let (codec, packed) = policy.pack(&text(20_000), None).unwrap();
     assert!(matches!(codec, Codec::Ppmd7 { memory_mib: 1, .. }), "{codec}");
     for encoding in &policy.candidates {
@@ -177,10 +177,10 @@ fn a_policy_keeps_the_smallest_and_stores_what_does_not_pack() {
 }
 
 #[test]
-fn model_memory_is_a_power_of_two_above_25_times_the_stream() {
-    let memory = |bytes, max| super::policy::model_memory(bytes, max);
+fn model_memory_follows_the_stream_up_to_the_cap() {
+    let memory = |bytes, max| super::policy::model_memory(bytes, 50, max);
     assert_eq!(memory(0, 64), 1);
-    assert_eq!(memory(680_000, 64), 32);
+    assert_eq!(memory(582_173, 64), 28);
     assert_eq!(memory(9_549_711, 64), 64);
     assert_eq!(memory(9_549_711, 16), 16);
     assert_eq!(memory(u64::MAX, 64), 64);

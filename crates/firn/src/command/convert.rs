@@ -1,0 +1,125 @@
+//! `firn convert`: between stock streams and firn files.
+
+use crate::{About, CommandError, Content, ExitCode, Output, Session, Source, Work, event::Event};
+use clap::{Args, ValueEnum, ValueHint};
+use firn_core::{Proven, Spool, export};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// Turn a stock stream into a firn file, or back.
+///
+/// IN is a stream of nix-store --export or several after one another, plain or compressed with gzip, xz or zstd, or a
+/// firn file: told by its content, never by its name.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// What to read, - for standard input
+    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    pub input: PathBuf,
+    /// What to write, - for standard output; its ending says the format
+    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// The format to write, whatever OUT is called
+    #[arg(long, value_name = "FORMAT")]
+    pub to: Option<Format>,
+    /// Write a file that is decoded in 40 MB of memory
+    #[arg(long)]
+    pub low_memory: bool,
+}
+
+/// A format to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A firn file.
+    Firn,
+    /// A stream of nix-store --export.
+    Export,
+    /// The same, gzip-compressed.
+    #[value(name = "export.gz")]
+    ExportGz,
+    /// The same, xz-compressed.
+    #[value(name = "export.xz")]
+    ExportXz,
+    /// The same, zstd-compressed.
+    #[value(name = "export.zst")]
+    ExportZst,
+}
+
+impl Format {
+    /// The format that a name asks for by its ending; firn for `-`.
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let endings = [
+            (".firn", Self::Firn),
+            (".export", Self::Export),
+            (".export.gz", Self::ExportGz),
+            (".export.xz", Self::ExportXz),
+            (".export.zst", Self::ExportZst),
+        ];
+        if name == "-" {
+            return Some(Self::Firn);
+        }
+        endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+    }
+}
+
+impl Convert {
+    /// Runs it.
+    pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
+        let format = self.to.or_else(|| Format::of(&self.output)).ok_or_else(|| {
+            let text = format!("{} has no ending that tells a format", self.output.display());
+            CommandError::new(ExitCode::Usage, text)
+                .hint("end it in .firn, .export, .export.gz, .export.xz or .export.zst, or say --to FORMAT")
+        })?;
+        let source = Source::new(&self.input);
+        let input = session.open(source.clone())?;
+        let mut spool = session.spool(Some(&self.output))?;
+        if format == Format::Firn || input.content() == Content::Firn {
+            return Err(super::not_built("reading and writing firn files"));
+        }
+        session.sink.event(Event::Begin { work: Work::Read, bytes: input.size(), paths: None });
+        let exported = export::read(input, &mut spool).about(&source)?;
+        session.sink.event(Event::End);
+        let store_dir = exported.store_dir.unwrap_or_default();
+        let paths = exported.paths.into_iter().map(|path| path.prove(&store_dir, &spool));
+        let closure =
+            Proven::new(store_dir.clone(), None, paths.collect::<Result<_, _>>().about(&source)?).about(&source)?;
+        write_export(format, &closure, &spool, &self.output)
+    }
+}
+
+/// Writes a closure as an export stream, compressed as `format` says.
+pub fn write_export(format: Format, closure: &Proven, spool: &dyn Spool, target: &Path) -> Result<(), CommandError> {
+    let write = || -> io::Result<()> {
+        let mut output = Output::create(target)?;
+        match format {
+            Format::ExportGz => {
+                let mut packer = flate2::write::GzEncoder::new(&mut output, flate2::Compression::best());
+                export::write(closure, spool, &mut packer)?;
+                packer.finish()?;
+            }
+            Format::ExportXz => {
+                let mut packer = liblzma::write::XzEncoder::new(&mut output, 9);
+                export::write(closure, spool, &mut packer)?;
+                packer.finish()?;
+            }
+            Format::ExportZst => {
+                let mut packer = zstd::Encoder::new(&mut output, 19)?;
+                packer.long_distance_matching(true)?;
+                packer.include_checksum(true)?;
+                export::write(closure, spool, &mut packer)?;
+                packer.finish()?;
+            }
+            Format::Firn | Format::Export => export::write(closure, spool, &mut output)?,
+        }
+        output.flush()?;
+        output.commit()
+    };
+    write().map_err(|error| output_error(target, error))
+}
+
+/// An error while a result was written.
+pub fn output_error(target: &Path, error: io::Error) -> CommandError {
+    CommandError::new(crate::io_code(&error, ExitCode::Output), error).about(target.display())
+}

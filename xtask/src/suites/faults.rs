@@ -1,0 +1,336 @@
+//! Wrong input and faults: every one by root and by alice, through the daemon, over ssh and into a folder. What
+//! was seen is docs/faults.md; a row that is missing there, or differs, is a failure.
+
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
+
+use super::{Checks, Scene};
+use crate::bed::{Ended, Host};
+use crate::workspace;
+
+const PAGE: &str = "docs/faults.md";
+const HEAD: &str = "# Faults
+
+What `firn import` says and leaves behind when its input is wrong or the machine fails. Seen by `cargo xtask e2e faults`
+on Nix 2.26, which fails when this page differs; `FIRN_BLESS=1` writes it anew. The second run is the same command with
+the whole file on the mended machine.
+
+| fault | who | into | exit code | message | store | second run |
+|---|---|---|---|---|---|---|
+";
+
+/// Input that is wrong; the files are made by tests/faults/injuries.sh.
+const INJURIES: &[&str] = &[
+    "plain-nar",
+    "lone-derivation",
+    "derivation-json",
+    "tar-of-a-path",
+    "gzip-of-a-text",
+    "empty",
+    "text",
+    "cut-stream",
+    "cut-gzip",
+    "cut-file",
+    "cut-header",
+    "trailing-byte",
+    "split-export",
+    "missing-reference",
+    "twice",
+    "flipped-header",
+    "flipped-middle",
+    "flipped-end",
+    "flipped-stream",
+];
+
+/// Where a file is imported into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Into {
+    Daemon,
+    Ssh,
+    Folder,
+}
+
+impl Into {
+    const ALL: [Self; 3] = [Self::Daemon, Self::Ssh, Self::Folder];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Daemon => "daemon",
+            Self::Ssh => "ssh-ng",
+            Self::Folder => "--root",
+        }
+    }
+}
+
+/// A fault of the machine: what is run around the import, as root.
+struct Fault {
+    name: &'static str,
+    into: &'static [Into],
+    /// Before it, on the host of the store. `$disk` is the folder of `--root`, `$who` the user.
+    before: &'static str,
+    /// The import; `$import` is the command without the file.
+    run: &'static str,
+    /// After it, on the host of the store.
+    after: &'static str,
+}
+
+const FAULTS: &[Fault] = &[
+    Fault { name: "none", into: &Into::ALL, before: "", run: "$import good.firn", after: "" },
+    Fault {
+        name: "another root is expected",
+        into: &Into::ALL,
+        before: "",
+        run: "$import --expect /nix/store/00000000000000000000000000000000-other.drv good.firn",
+        after: "",
+    },
+    Fault {
+        name: "two at once",
+        into: &Into::ALL,
+        before: "",
+        run: "$import good.firn & $import good.firn; code=$?; wait $! && exit $code",
+        after: "",
+    },
+    Fault {
+        name: "a collector at the same time",
+        into: &[Into::Daemon],
+        before: "",
+        run: "for i in 1 2 3 4; do nix-store --gc >/dev/null 2>&1; done & $import good.firn; code=$?; wait; exit $code",
+        after: "",
+    },
+    Fault {
+        name: "killed after 10 ms",
+        into: &Into::ALL,
+        before: "",
+        run: "timeout -s KILL 0.01 $import good.firn; exit 137",
+        after: "",
+    },
+    Fault {
+        name: "killed after 50 ms",
+        into: &Into::ALL,
+        before: "",
+        run: "timeout -s KILL 0.05 $import good.firn; exit 137",
+        after: "",
+    },
+    Fault {
+        name: "no daemon",
+        into: &[Into::Daemon],
+        before: "",
+        run: "$import --store unix:///nowhere/socket good.firn",
+        after: "",
+    },
+    Fault {
+        name: "the daemon dies",
+        into: &[Into::Daemon],
+        before: "setsid /srv/relay.pl /srv/relay /nix/var/nix/daemon-socket/socket 40000 >/dev/null 2>&1 & until test -S /srv/relay; do :; done",
+        run: "$import --store unix:///srv/relay good.firn",
+        after: "rm /srv/relay",
+    },
+    Fault {
+        name: "no such host",
+        into: &[Into::Ssh],
+        before: "",
+        run: "$import --store ssh-ng://nohost good.firn",
+        after: "",
+    },
+    Fault {
+        name: "the line is cut",
+        into: &[Into::Ssh],
+        before: "",
+        run: "NIX_SSHOPTS=\"-o ProxyCommand='/srv/cut %h'\" $import good.firn",
+        after: "",
+    },
+    Fault {
+        name: "the disk is full",
+        into: &[Into::Folder],
+        before: "mount -t tmpfs -o size=100k,mode=777 tmpfs $disk",
+        run: "$import good.firn",
+        after: "umount $disk",
+    },
+    Fault {
+        name: "the disk is read-only",
+        into: &[Into::Folder],
+        before: "mount -t tmpfs -o ro tmpfs $disk",
+        run: "$import good.firn",
+        after: "umount $disk",
+    },
+    Fault {
+        name: "no right to write",
+        into: &[Into::Folder],
+        before: "chown nobody: $disk; chmod 755 $disk",
+        run: "$import good.firn",
+        after: "chown $who: $disk",
+    },
+    Fault {
+        name: "a link in place of the store",
+        into: &[Into::Folder],
+        before: "mkdir -p $disk/nix; ln -s /etc $disk/nix/store; chown -R -h $who: $disk",
+        run: "$import good.firn",
+        after: "rm -rf $disk/nix",
+    },
+    Fault {
+        name: "a lock that nobody holds",
+        into: &[Into::Folder],
+        before: "mkdir -p $disk/nix/var/nix/db; touch $disk/nix/var/nix/db/big-lock $disk/nix/var/nix/gc.lock; chown -R $who: $disk",
+        run: "$import good.firn",
+        after: "",
+    },
+    Fault { name: "a live store", into: &[Into::Folder], before: "", run: "firn import --root / good.firn", after: "" },
+];
+
+/// All rows.
+pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
+    let (near, far) = (scene.host("near")?, scene.bed.host(scene.release, "far")?);
+    lay(&near)?;
+    let mut rows = Vec::new();
+    for fault in FAULTS {
+        for who in ["root", "alice"] {
+            for into in fault.into {
+                let place = Place { near: &near, far: &far, who, into: *into };
+                rows.extend(row(&place, fault, checks));
+            }
+        }
+    }
+    for injury in INJURIES {
+        let run = format!("$import {injury}");
+        let fault = Fault { name: injury, into: &Into::ALL, before: "", run: "", after: "" };
+        for who in ["root", "alice"] {
+            for into in Into::ALL {
+                let place = Place { near: &near, far: &far, who, into };
+                rows.extend(place.row(&fault, &run, checks));
+            }
+        }
+    }
+    let page = rows.iter().fold(HEAD.to_owned(), |page, row| page + row + "\n");
+    checks.check("the store that went through all of it is whole", || {
+        near.root("nix-store --verify --check-contents")?.ok()?;
+        far.root("nix-store --verify --check-contents")?.ok().map(drop)
+    });
+    checks.check("docs/faults.md has these rows and no others", || {
+        let path = workspace::file(PAGE);
+        if std::env::var_os("FIRN_BLESS").is_some() {
+            return Ok(fs::write(path, page)?);
+        }
+        let written = fs::read_to_string(path)?;
+        let differing = page.lines().find(|line| !written.lines().any(|other| other == *line));
+        ensure!(differing.is_none(), "not there: {}", differing.unwrap_or_default());
+        ensure!(written.len() == page.len(), "it has rows that were not seen");
+        Ok(())
+    });
+    Ok(())
+}
+
+fn row(place: &Place<'_>, fault: &Fault, checks: &mut Checks) -> Option<String> {
+    place.row(fault, fault.run, checks)
+}
+
+/// Lays the closure, its injuries and the means of the faults into a host, and users' keys.
+fn lay(host: &Host<'_>) -> Result<()> {
+    host.push(&workspace::file("tests/faults"), "/srv")?;
+    host.root(
+        "cd /srv; zstd -dq zlib.export.zst -o good.export; nix-store --import <good.export | tail -1 >root; \
+         firn convert good.export good.firn; ./injuries.sh /srv; nix-store --gc >/dev/null 2>&1; \
+         printf '#!/bin/bash\\nexec 3<>/dev/tcp/$1/22; head -c 30000 >&3 & cat <&3 & wait %%1; exit\\n' >cut; chmod +x cut; \
+         mkdir -p /home/alice/.ssh; cp /run/testbed/id /run/testbed/known_hosts /home/alice/.ssh/; \
+         sed 's,/run/testbed,/home/alice/.ssh,; s/User root/User alice/' /run/testbed/ssh_config >/home/alice/.ssh/config; \
+         chown -R alice: /home/alice/.ssh; chmod -R go= /home/alice/.ssh; mkdir -p /srv/disk-root /srv/disk-alice",
+    )?
+    .ok()
+    .map(drop)
+}
+
+/// One way of importing, by one user.
+struct Place<'a> {
+    near: &'a Host<'a>,
+    far: &'a Host<'a>,
+    who: &'static str,
+    into: Into,
+}
+
+impl Place<'_> {
+    fn store(&self) -> &Host<'_> {
+        if self.into == Into::Ssh { self.far } else { self.near }
+    }
+
+    fn variables(&self) -> String {
+        let who = self.who;
+        let target = match self.into {
+            Into::Daemon => String::new(),
+            Into::Ssh => "--store ssh-ng://far".into(),
+            Into::Folder => "--root $disk".into(),
+        };
+        format!("cd /srv; who={who}; disk=/srv/disk-{who}; import=\"firn import {target}\"; ")
+    }
+
+    fn import(&self, run: &str) -> Result<Ended> {
+        let script = format!("{}{run}", self.variables());
+        if self.who == "root" { self.near.root(&script) } else { self.near.user(self.who, &script) }
+    }
+
+    /// Valid paths, and names in the store folder.
+    fn state(&self) -> Result<String> {
+        let root = if self.into == Into::Folder { "$disk" } else { "" };
+        let script = format!(
+            "{}db={root}/nix/var/nix/db/db.sqlite; test ! -e $db || sqlite3 $db 'select count(*) from ValidPaths'; \
+             ls -A {root}/nix/store 2>/dev/null | grep -v '^.links$' | wc -l",
+            self.variables()
+        );
+        Ok(self.store().root(&script)?.ok()?.replace('\n', "/"))
+    }
+
+    fn clean(&self) -> Result<()> {
+        let script = "rm -rf /home/alice/.local/state/firn /root/.local/state/firn /nix/var/nix/gcroots/firn; \
+                      nix-store --gc >/dev/null 2>&1; rm -rf $disk; mkdir -p $disk; chown $who: $disk";
+        self.store().root(&format!("{}{script}", self.variables()))?.ok().map(drop)
+    }
+
+    /// Makes the fault, imports, mends it, imports again; gives the row of the table.
+    fn row(&self, fault: &Fault, run: &str, checks: &mut Checks) -> Option<String> {
+        let mut row = None;
+        checks.check(&format!("{}, {}, {}", fault.name, self.who, self.into.name()), || {
+            self.clean()?;
+            let before = self.state()?;
+            let variables = self.variables();
+            self.store().root(&format!("{variables}{}", fault.before))?.ok().context("make the fault")?;
+            let ended = self.import(run);
+            self.store().root(&format!("{variables}{}", fault.after))?.ok().context("mend it")?;
+            let ended = ended?;
+            let after = self.state()?;
+            ensure!(ended.code < 100 || ended.code == 137, "exit code {}: {}", ended.code, ended.stderr);
+            let again = self.import("$import good.firn")?;
+            ensure!(again.code == 0, "second run: exit code {}: {}", again.code, again.stderr);
+            let last = self.state()?;
+            if self.into != Into::Folder {
+                self.store().root("nix-store --gc >/dev/null 2>&1")?.ok()?;
+            }
+            ensure!(self.state()? == last, "second run: not all of it is rooted");
+            let store = if after == before || after == "0" {
+                "unchanged"
+            } else if after == last {
+                "complete"
+            } else {
+                "partial"
+            };
+            let killed = ended.code == 137;
+            ensure!(
+                store != "partial" || killed || ended.code == 11,
+                "store is {after}, was {before}, complete is {last}"
+            );
+            let message = if killed { String::new() } else { message(&ended.stderr) };
+            let store = if killed { "not more than whole paths" } else { store };
+            row = Some(format!(
+                "| {} | {} | {} | {} | {message} | {store} | complete |",
+                fault.name,
+                self.who,
+                self.into.name(),
+                ended.code
+            ));
+            Ok(())
+        });
+        row
+    }
+}
+
+/// What a person sees, on one line.
+fn message(stderr: &str) -> String {
+    stderr.trim().replace('|', "\\|").lines().map(str::trim_end).collect::<Vec<_>>().join("<br>")
+}
