@@ -7,7 +7,7 @@ use crate::{
 };
 use firn_core::{
     Blob, Node, Proven, Spool,
-    codec::{CodecError, Dictionary, Encoding, FramePolicy, is_incompressible},
+    codec::{CodecError, Dictionary, FramePolicy, is_incompressible},
     derivation::Derivation,
     format::{Contents, Counts, FileWriter, FormatError, Header, Manifest, PackedFrame, Section, Written, pack_frame},
     recipe::{self, EncodedRecipe, Lane, RecipeError},
@@ -107,7 +107,7 @@ pub fn encode(
     let recipe = recipe::encode(closure, spool, &mut |blob| is_dense(spool, blob))?;
     let header = header(closure, spool, &recipe, options)?;
     let dictionary = dictionary.filter(|_| !options.low_memory);
-    let jobs = jobs(&recipe, dictionary.is_some(), options);
+    let jobs = jobs(&recipe, dictionary.map_or(0, |d| d.raw_bytes), options);
     let total = jobs.iter().map(|job| len(&job.raw)).sum();
     let meter = Meter::begin(sink, Work::Encode, Some(total), None);
     let mut writer = FileWriter::new(packed);
@@ -186,7 +186,7 @@ fn host_of(name: &str) -> Option<&str> {
     }
 }
 
-fn jobs(recipe: &EncodedRecipe, primed: bool, options: &EncodeOptions) -> Vec<Job> {
+fn jobs(recipe: &EncodedRecipe, dictionary_bytes: u64, options: &EncodeOptions) -> Vec<Job> {
     let mut jobs = Vec::new();
     let max_memory = if options.low_memory { 8 } else { 64 };
     let mut in_memory = |section, range: std::ops::Range<usize>, policy: FramePolicy| {
@@ -199,7 +199,7 @@ fn jobs(recipe: &EncodedRecipe, primed: bool, options: &EncodeOptions) -> Vec<Jo
     let derivations = recipe.derivations.len();
     for start in (0..derivations).step_by(DERIVATIONS_FRAME) {
         let range = start..derivations.min(start + DERIVATIONS_FRAME);
-        let policy = FramePolicy::derivations(range.len() as u64, max_memory, primed);
+        let policy = FramePolicy::derivations(range.len() as u64, max_memory, dictionary_bytes);
         in_memory(Section::Derivations, range, policy);
     }
     let mut rest = recipe.contents.as_slice();
@@ -244,17 +244,10 @@ fn frame_cuts(lane: Lane, lens: &[u64]) -> Vec<u64> {
 }
 
 fn sources_policy(lane: Lane, raw: u64, low_memory: bool) -> FramePolicy {
-    let memory_mib = if low_memory {
-        8
-    } else if raw > 1_500_000 {
-        64
-    } else {
-        32
-    };
     match lane {
         Lane::Dense => FramePolicy::stored(),
-        Lane::Tree => FramePolicy { candidates: vec![Encoding::Zstd { level: 19, window_log: 24 }], probe: true },
-        _ => FramePolicy { candidates: vec![Encoding::Ppmd7 { order: 16, memory_mib }], probe: true },
+        Lane::Tree => FramePolicy::tree(low_memory),
+        Lane::Small | Lane::Large => FramePolicy::sources(raw, if low_memory { 8 } else { 64 }),
     }
 }
 

@@ -127,6 +127,12 @@ impl FileSpool {
         self.file.write_all_at(bytes, offset).map_err(|error| self.explain(error, bytes.len() as u64))
     }
 
+    /// A second handle, which reads what was appended so far and may be appended to by nobody.
+    pub fn reader(&mut self) -> io::Result<Self> {
+        self.flush()?;
+        Ok(Self { file: self.file.try_clone()?, dir: self.dir.clone(), written: self.written, buffer: Vec::new() })
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         let len = self.buffer.len() as u64;
         self.file.write_all_at(&self.buffer, self.written).map_err(|error| self.explain(error, len))?;

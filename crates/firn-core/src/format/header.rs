@@ -40,6 +40,8 @@ pub struct Counts {
     pub files: u64,
     /// Paths whose content does not give their address, so that a store has to trust somebody for them.
     pub trusted: u64,
+    /// Bytes of the derivations' texts.
+    pub text_bytes: u64,
 }
 
 /// Names for people.
@@ -132,8 +134,8 @@ impl Header {
         }
         put_field(out, field::ROOTS, true, &value);
         value.clear();
-        let Counts { derivations, sources, files, trusted } = self.counts;
-        for count in [derivations, sources, files, trusted] {
+        let Counts { derivations, sources, files, trusted, text_bytes } = self.counts;
+        for count in [derivations, sources, files, trusted, text_bytes] {
             put_varint(&mut value, count);
         }
         put_field(out, field::COUNTS, true, &value);
@@ -206,6 +208,7 @@ impl Header {
                         sources: value.varint()?,
                         files: value.varint()?,
                         trusted: value.varint()?,
+                        text_bytes: value.varint()?,
                     };
                 }
                 field::NAME => header.manifest.name = Some(take_text(take_all(&mut value))?),

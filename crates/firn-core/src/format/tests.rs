@@ -14,7 +14,7 @@ fn path(name: &str) -> StorePath {
 fn header() -> Header {
     Header {
         roots: vec![path("nixos-system-web-19.09.drv")],
-        counts: Counts { derivations: 3, sources: 2, files: 5, trusted: 0 },
+        counts: Counts { derivations: 3, sources: 2, files: 5, trusted: 0, text_bytes: 9 },
         manifest: Manifest { host: Some("web".into()), system: Some("x86_64-linux".into()), ..Manifest::default() },
         ..Header::default()
     }
@@ -133,7 +133,7 @@ fn every_field_comes_back() {
         contents: Contents::Mix,
         store_dir: StoreDir::new("/gnu/store").unwrap(),
         roots: vec![path("a.drv"), path("b.drv")],
-        counts: Counts { derivations: 1 << 40, sources: 0, files: 77, trusted: 2 },
+        counts: Counts { derivations: 1 << 40, sources: 0, files: 77, trusted: 2, text_bytes: 3 },
         manifest: Manifest {
             name: Some("näme".into()),
             host: Some("web".into()),

@@ -9,16 +9,23 @@ pub(super) struct FileKey {
     pub(super) len: u64,
     /// Marked by the writer as not compressible.
     pub(super) dense: bool,
+    /// Whether its source is a [`Lane::Tree`].
+    pub(super) tree: bool,
 }
 
-/// Files of at least this many bytes come after the others, each in its own frames.
+/// A source with more files than this is a tree.
+pub(super) const TREE_FILES: u64 = 1000;
+
+/// Files of at least this many bytes come last, each in its own frames.
 pub const LARGE: u64 = 2 << 20;
 
 /// Which frames the contents of a file share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// Text and the like.
+    /// Text and the like, sorted by extension.
     Small,
+    /// Files of large trees, in the order of the tree: the reader is fast there, and order gains nothing (docs/design).
+    Tree,
     /// What does not compress, whatever its size.
     Dense,
     /// At least [`LARGE`] bytes.
@@ -30,6 +37,7 @@ impl FileKey {
         match (self.dense, self.len) {
             (true, _) => Lane::Dense,
             (false, LARGE..) => Lane::Large,
+            (false, _) if self.tree => Lane::Tree,
             (false, _) => Lane::Small,
         }
     }
@@ -45,12 +53,14 @@ impl FileKey {
     }
 }
 
-/// Positions in order of travel: by lane, then extension, then file name, then place in the list.
+/// Positions in order of travel: by lane; small files by extension, then path; then by place in the list.
 pub(super) fn order(files: &[FileKey]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..files.len() as u32).collect();
     let key = |i: &u32| {
         let file = &files[*i as usize];
-        (file.lane(), file.extension(), file.file_name(), *i)
+        let lane = file.lane();
+        let name = if lane == Lane::Small { (file.extension(), file.path.as_slice()) } else { Default::default() };
+        (lane, name, *i)
     };
     order.sort_by(|a, b| key(a).cmp(&key(b)));
     order

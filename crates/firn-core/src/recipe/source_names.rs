@@ -2,7 +2,7 @@
 
 use super::{
     RecipeError, RecipeLimits,
-    contents::{FileKey, Lane, order},
+    contents::{FileKey, Lane, TREE_FILES, order},
     input::Input,
     token::push_number,
 };
@@ -31,8 +31,15 @@ pub(super) fn write(
     is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
 ) -> io::Result<WrittenNames> {
     let numbers: HashMap<&StorePath, usize> = sources.iter().enumerate().map(|(i, s)| (s.path(), i)).collect();
-    let mut tree =
-        TreeWriter { spool, is_dense, out: Vec::new(), known: HashMap::new(), blobs: Vec::new(), files: Vec::new() };
+    let mut tree = TreeWriter {
+        spool,
+        is_dense,
+        out: Vec::new(),
+        known: HashMap::new(),
+        blobs: Vec::new(),
+        files: Vec::new(),
+        tree: false,
+    };
     push_number(&mut tree.out, sources.len() as u64);
     for (number, source) in sources.iter().enumerate() {
         tree.out.extend_from_slice(source.path().name().as_bytes());
@@ -61,6 +68,7 @@ pub(super) fn write(
                 tree.out.push(0);
             }
         }
+        tree.tree = source.content().file_count().0 > TREE_FILES;
         tree.node(source.content(), &mut Vec::new())?;
     }
     let TreeWriter { mut out, blobs, files, .. } = tree;
@@ -94,6 +102,8 @@ struct TreeWriter<'a> {
     known: HashMap<(u64, Sha256), u64>,
     blobs: Vec<Blob>,
     files: Vec<FileKey>,
+    /// Whether the source at hand is a tree.
+    tree: bool,
 }
 
 impl TreeWriter<'_> {
@@ -132,7 +142,7 @@ impl TreeWriter<'_> {
                         self.known.insert((contents.len, digest), next);
                         self.blobs.push(*contents);
                         let dense = (self.is_dense)(*contents)?;
-                        self.files.push(FileKey { path: path.clone(), len: contents.len, dense });
+                        self.files.push(FileKey { path: path.clone(), len: contents.len, dense, tree: self.tree });
                     }
                 }
             }
@@ -358,7 +368,11 @@ impl TreeReader<'_, '_> {
         if refers_to_itself && trusted.is_none() {
             return Err(self.input.error("a source that refers to itself"));
         }
+        let before = self.files.len();
         let content = self.node(&mut Vec::new(), 0)?;
+        if content.file_count().0 > TREE_FILES {
+            self.files[before..].iter_mut().for_each(|file| file.tree = true);
+        }
         Ok(Source { name, address, refers_to_itself, references, trusted, content })
     }
 
@@ -413,7 +427,7 @@ impl TreeReader<'_, '_> {
             }
             b'f' | b'x' => {
                 let number = self.files.len() as u64;
-                self.files.push(FileKey { path: path.clone(), len: 0, dense: false });
+                self.files.push(FileKey { path: path.clone(), len: 0, dense: false, tree: false });
                 Ok(Node::Regular { executable, contents: Blob { offset: number, len: 0 } })
             }
             b'F' | b'X' => {

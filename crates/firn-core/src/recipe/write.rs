@@ -31,6 +31,8 @@ pub struct EncodedRecipe {
     pub hashes: Vec<u8>,
     /// Section `derivations`.
     pub derivations: Vec<u8>,
+    /// Bytes of each record in it.
+    pub record_bytes: Vec<usize>,
     /// Number of derivations.
     pub derivation_count: u64,
     /// Number of sources.
@@ -154,6 +156,7 @@ fn encode_once(
         contents: names.contents,
         hashes: Vec::new(),
         derivations: Vec::new(),
+        record_bytes: Vec::with_capacity(drvs.len()),
         derivation_count: drvs.len() as u64,
         source_count: sources.len() as u64,
         text_bytes: 0,
@@ -194,6 +197,7 @@ fn encode_once(
             dictionary.hashes.insert(hash.as_slice().into(), dictionary.hashes.len());
         }
         encoded.derivations.extend_from_slice(&record.bytes);
+        encoded.record_bytes.push(record.bytes.len());
         encoded.hashes.extend_from_slice(&new_hashes);
     }
     Ok(encoded)
