@@ -57,6 +57,13 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     let start = Instant::now();
     let options = SessionOptions { roots, ..SessionOptions::default() };
+    if let Some(millis) = std::env::var("STOP").ok().and_then(|millis| millis.parse().ok()) {
+        let stop = std::sync::Arc::clone(&options.stop);
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(millis));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
     let mut session = Session::open(&arguments[0].parse()?, &environment, &store_dir, options)?;
     let plan = session.plan(&closure, &mut events)?;
     println!("{:?}: {} of {} there", session.greeting().unwrap(), plan.present(), closure.paths().len());

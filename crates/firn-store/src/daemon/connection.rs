@@ -106,6 +106,7 @@ pub(crate) struct Connection {
     preamble: bool,
     links: Vec<String>,
     greeting: Option<Greeting>,
+    answered: bool,
     round_trips: u32,
     stop: Arc<AtomicBool>,
 }
@@ -150,6 +151,7 @@ impl Connection {
             preamble: false,
             links: Vec::new(),
             greeting: None,
+            answered: false,
             round_trips: 0,
             stop,
         }
@@ -193,7 +195,7 @@ impl Connection {
         let Some(output) = self.output.take() else {
             return Err(self.broken(io::ErrorKind::NotConnected.into()));
         };
-        let Self { peer, reader, name, preamble, links, .. } = self;
+        let Self { peer, reader, name, preamble, links, answered, .. } = self;
         let (peer, name) = (&*peer, name.as_str());
         let mut known = self.greeting.take();
         let greeted = known.is_some();
@@ -223,6 +225,7 @@ impl Connection {
                     Some(greeting) => greeting,
                     None => read_greeting(reader, name, events)?,
                 };
+                *answered = true;
                 let idle = |events: Events<'_>| {
                     peer.take_words().into_iter().for_each(|line| events(Event::Line(line)));
                     idle(events);
@@ -260,7 +263,16 @@ impl Connection {
             let _ended_or_not = silent.recv_timeout(LAST_WORDS);
         }
         self.peer.abort();
-        DaemonError::Broken { peer: self.name.clone(), words: self.peer.take_words().join("; "), source }
+        let source = match source.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::new(source.kind(), "the other side has closed it"),
+            _ => source,
+        };
+        let (peer, words) = (self.name.clone(), self.peer.take_words().join("; "));
+        if self.answered {
+            DaemonError::Broken { peer, words, source }
+        } else {
+            DaemonError::Unreachable { peer, words, source }
+        }
     }
 
     /// Closes the line and waits for a program to end; `Ok(false)` where it says that it failed.

@@ -58,6 +58,16 @@ pub enum DaemonError {
         /// Its minor version.
         minor: u64,
     },
+    /// The line ended before a daemon had answered.
+    #[error("cannot reach a Nix daemon by {peer}{}", said(words))]
+    Unreachable {
+        /// Whom we spoke to.
+        peer: String,
+        /// What the program that led there said last.
+        words: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The line broke, or the daemon died.
     #[error("the connection to {peer} broke{}; run the same command again", said(words))]
     Broken {
@@ -70,8 +80,8 @@ pub enum DaemonError {
     },
     /// The line broke in an import.
     #[error(
-        "the connection to {peer} broke{} after {present} of {total} paths were in its store and {sent} more were \
-         sent; run the same command again and it sends only what is still missing",
+        "the connection to {peer} broke{}, with {present} of {total} paths in its store and up to {sent} more on their \
+         way; run the same command again and it sends only what is still missing",
         said(words)
     )]
     ImportBroken {
@@ -81,7 +91,7 @@ pub enum DaemonError {
         words: String,
         /// Paths that were there before.
         present: usize,
-        /// Paths that were sent whole since; the last few may not have arrived.
+        /// Paths that were sent whole since; those in the buffers on the way have not arrived.
         sent: u64,
         /// Paths of the closure.
         total: usize,
@@ -165,5 +175,5 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 fn said(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(" ({words})") }
+    if words.is_empty() { String::new() } else { format!(", which said {words:?}") }
 }

@@ -24,3 +24,6 @@ pub use operation::{BuildResult, BuildStatus, Missing, PathInfo, Settings};
 pub use session::{Session, SessionOptions};
 pub use url::{SshTarget, StoreUrl};
 pub use wire::WireError;
+
+#[cfg(test)]
+mod tests;

@@ -121,7 +121,7 @@ impl<I: Input> Reader<I> {
         }
     }
 
-    fn exact(&mut self, buf: &mut [u8]) -> Result<(), WireError> {
+    pub(crate) fn exact(&mut self, buf: &mut [u8]) -> Result<(), WireError> {
         self.input.read_exact(buf)?;
         self.offset += buf.len() as u64;
         Ok(())
