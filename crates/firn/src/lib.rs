@@ -13,6 +13,7 @@ mod output;
 mod schedule;
 mod session;
 mod spool_file;
+mod stock;
 
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode};
 pub use dictionary::{dictionaries, dictionary};
@@ -25,3 +26,4 @@ pub use output::{ClosedPipe, Output, mark_closed_pipe};
 pub use schedule::default_threads;
 pub use session::Session;
 pub use spool_file::{FileSpool, SpoolError, SpoolFull, SpoolPlace};
+pub use stock::{prove_all, read_export};

@@ -1,6 +1,6 @@
 //! `firn convert`: between stock streams and firn files.
 
-use crate::{About, CommandError, Content, ExitCode, Output, Session, Source, Work, event::Event};
+use crate::{CommandError, Content, ExitCode, Output, Session, Source, read_export};
 use clap::{Args, ValueEnum, ValueHint};
 use firn_core::{Proven, Spool, export};
 use std::{
@@ -72,19 +72,12 @@ impl Convert {
             CommandError::new(ExitCode::Usage, text)
                 .hint("end it in .firn, .export, .export.gz, .export.xz or .export.zst, or say --to FORMAT")
         })?;
-        let source = Source::new(&self.input);
-        let input = session.open(source.clone())?;
+        let input = session.open(Source::new(&self.input))?;
         let mut spool = session.spool(Some(&self.output))?;
         if format == Format::Firn || input.content() == Content::Firn {
             return Err(super::not_built("reading and writing firn files"));
         }
-        session.sink.event(Event::Begin { work: Work::Read, bytes: input.size(), paths: None });
-        let exported = export::read(input, &mut spool).about(&source)?;
-        session.sink.event(Event::End);
-        let store_dir = exported.store_dir.unwrap_or_default();
-        let paths = exported.paths.into_iter().map(|path| path.prove(&store_dir, &spool));
-        let closure =
-            Proven::new(store_dir.clone(), None, paths.collect::<Result<_, _>>().about(&source)?).about(&source)?;
+        let closure = read_export(input, &mut spool, session.threads(), session.sink)?;
         write_export(format, &closure, &spool, &self.output)
     }
 }
