@@ -1,5 +1,6 @@
 //! Why a store folder was not written.
 
+use crate::root::RootError;
 use firn_core::{StoreDir, StorePath, archive::ArchiveError};
 use std::{io, path::PathBuf};
 
@@ -92,8 +93,8 @@ pub enum DirectError {
     #[error(transparent)]
     Entry(#[from] ArchiveError),
     /// A GC root may not be called so.
-    #[error("{0:?} is no name for a GC root")]
-    RootName(String),
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// The closure is of another store directory.
     #[error("the paths are for {wanted}, the store is {found}")]
     StoreDir {

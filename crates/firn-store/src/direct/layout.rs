@@ -191,7 +191,8 @@ fn own_by_builders(store: &Directory, root: &Directory) -> Result<(), DirectErro
         };
         let entry = group.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("nixbld:")));
         let gid = entry.and_then(|rest| rest.split(':').nth(1)?.parse().ok()).unwrap_or(NIXBLD);
-        fs::fchown(&store.fd, None, Some(Gid::from_raw(gid))).context("set the group of", || store.path.clone())?;
+        // Refused where user namespaces do not know the group.
+        let _ = fs::fchown(&store.fd, None, Some(Gid::from_raw(gid)));
     }
     fs::fchmod(&store.fd, Mode::from_raw_mode(0o1775)).context("set the mode of", || store.path.clone())
 }

@@ -5,6 +5,7 @@ use super::{
     error::{Context, DirectError},
     layout::{Directory, remove},
 };
+use crate::root::check_root_name;
 use firn_core::StoreDir;
 use rustix::fs;
 
@@ -18,10 +19,8 @@ pub(super) struct RootLinks<'a> {
 
 impl<'a> RootLinks<'a> {
     pub(super) fn draft(gcroots: &Directory, store_dir: &StoreDir, roots: &'a [Root<'a>]) -> Result<Self, DirectError> {
-        let bad =
-            |root: &&Root<'_>| root.name.is_empty() || root.name.starts_with('.') || root.name.contains(['/', '\0']);
-        if let Some(root) = roots.iter().find(bad) {
-            return Err(DirectError::RootName(root.name.to_owned()));
+        for root in roots {
+            check_root_name(root.name)?;
         }
         let targets = roots.iter().map(|root| store_dir.display(root.path)).collect();
         let dir = if roots.is_empty() { None } else { Some(gcroots.enter("firn", |_| Ok(()))?) };

@@ -52,8 +52,16 @@ pub struct Imported {
 pub enum Step<'a> {
     /// Another import holds this lock; we wait for its end.
     Waiting(&'a Path),
-    /// One more path is written; its NAR has so many bytes.
+    /// One more path is written to staging; its NAR has so many bytes.
     Wrote(u64),
+    /// One more path is in its place, and not valid.
+    Placed,
+    /// All is to be synced, which may take long.
+    Syncing,
+    /// All is to become valid.
+    Registering,
+    /// All is valid.
+    Registered,
 }
 
 /// A sink of [`Step`]s, called from several threads.
@@ -132,12 +140,15 @@ impl StoreFolder {
             let staged = join(writing);
             added.and(staged)
         })?;
-        let placed = staging.place(&staged)?;
+        let placed = staging.place(&staged, progress)?;
+        progress(Step::Syncing);
         fs::syncfs(&store.fd).context("sync", || store.path.clone())?;
         registry.prepare(&self.layout.db)?;
+        progress(Step::Registering);
         // From here on the paths may be valid, whatever becomes of the commit.
         placed.keep();
         registry.commit(&self.layout.db)?;
+        progress(Step::Registered);
         links.publish()?;
         Ok(imported)
     }
@@ -147,7 +158,8 @@ impl StoreFolder {
         let store = &self.layout.store;
         let stat = fs::fstatvfs(&store.fd).context("stat", || store.path.clone())?;
         let block = stat.f_frsize.clamp(1, 1 << 16);
-        let (mut needed, mut inodes) = (0u64, 0u64);
+        // A row with its references takes one KiB, in the log and in the database.
+        let (mut needed, mut inodes) = (wanted.len() as u64 * 2048, 0u64);
         for path in wanted {
             path.content().walk(&mut |_, node| {
                 inodes += 1;
@@ -240,7 +252,7 @@ impl<'a> Staging<'a> {
     }
 
     /// Renames everything to where it belongs; what is there is not valid, or it would not have been wanted.
-    fn place(&self, staged: &[Staged<'a>]) -> Result<Placed<'a>, DirectError> {
+    fn place(&self, staged: &[Staged<'a>], progress: Progress<'_>) -> Result<Placed<'a>, DirectError> {
         let mut placed = Placed { store: self.store, names: Vec::with_capacity(staged.len()) };
         for (lane, path) in staged {
             let name = path.path().as_str();
@@ -258,6 +270,7 @@ impl<'a> Staging<'a> {
             if let Node::Directory { .. } = path.content() {
                 seal(self.store.fd.as_fd(), name).context("write", target)?;
             }
+            progress(Step::Placed);
         }
         Ok(placed)
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use firn_core::{ProvenPath, StoreDir, StorePath, hash::hex};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, Mode, OFlags};
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -18,7 +18,7 @@ const SCHEMA: &str = "10";
 
 /// Tables as `schema.sql` and `ca-specific-schema.sql` leave them; newer Nix adds by itself what is new.
 const TABLES: &str = "
-create table if not exists ValidPaths (
+create table ValidPaths (
     id               integer primary key autoincrement not null,
     path             text unique not null,
     hash             text not null,
@@ -29,14 +29,14 @@ create table if not exists ValidPaths (
     sigs             text, -- space-separated
     ca               text -- if not null, an assertion that the path is content-addressed; see ValidPathInfo
 );
-create table if not exists Refs (
+create table Refs (
     referrer  integer not null,
     reference integer not null,
     primary key (referrer, reference),
     foreign key (referrer) references ValidPaths(id) on delete cascade,
     foreign key (reference) references ValidPaths(id) on delete restrict
 );
-create table if not exists DerivationOutputs (
+create table DerivationOutputs (
     drv  integer not null,
     id   text not null, -- symbolic output id, usually \"out\"
     path text not null,
@@ -47,13 +47,13 @@ create table if not exists DerivationOutputs (
 
 /// Made after the rows of a new database: much cheaper than keeping them in order meanwhile.
 const INDEXES: &str = "
-create index if not exists IndexReferrer on Refs(referrer);
-create index if not exists IndexReference on Refs(reference);
-create trigger if not exists DeleteSelfRefs before delete on ValidPaths
+create index IndexReferrer on Refs(referrer);
+create index IndexReference on Refs(reference);
+create trigger DeleteSelfRefs before delete on ValidPaths
   begin
     delete from Refs where referrer = old.id and reference = old.id;
   end;
-create index if not exists IndexDerivationOutputs on DerivationOutputs(path);
+create index IndexDerivationOutputs on DerivationOutputs(path);
 ";
 
 /// What a store knows of a path before it is imported.
@@ -88,8 +88,8 @@ impl Registry {
         let mode = Mode::from_raw_mode(0o644);
         let file = fs::openat(&db.fd, "db.sqlite", flags, mode).context("open", || path.clone())?;
         let stat = fs::fstat(&file).context("stat", || path.clone())?;
-        let new = stat.st_size == 0 && size_of_log(db)? == 0;
-        if new {
+        if stat.st_size == 0 {
+            // The umask may have taken bits away.
             fs::fchmod(&file, mode).context("set the mode of", || path.clone())?;
         }
         drop(file);
@@ -101,6 +101,8 @@ impl Registry {
         let pragmas = "pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;
              pragma foreign_keys = off; pragma cache_size = -65536; pragma wal_autocheckpoint = 0; begin immediate;";
         connection.execute_batch(pragmas).map_err(wrap)?;
+        let tables = "select count(*) from sqlite_master where name = 'ValidPaths'";
+        let new = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(wrap)? == 0;
         if new {
             connection.execute_batch(TABLES).map_err(wrap)?;
         }
@@ -210,6 +212,8 @@ impl Registry {
         if db.read("schema")?.is_none() {
             draft_schema(db).context("write", || db.path.join("schema"))?;
         }
+        // Writes the pages to the log, where they mean nothing yet: a full disk shows now and not in the commit.
+        self.connection.cache_flush().map_err(|e| self.error(e))?;
         self.check_identity()
     }
 
@@ -235,14 +239,6 @@ fn draft_schema(db: &Directory) -> std::io::Result<()> {
     fs::fchmod(&file, mode)?;
     rustix::io::write(&file, SCHEMA.as_bytes())?;
     Ok(fs::fsync(&file)?)
-}
-
-fn size_of_log(db: &Directory) -> Result<i64, DirectError> {
-    match fs::statat(&db.fd, "db.sqlite-wal", AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(stat.st_size),
-        Err(rustix::io::Errno::NOENT) => Ok(0),
-        Err(error) => Err(error).context("stat", || db.path.join("db.sqlite-wal")),
-    }
 }
 
 fn nar_hash(path: &ProvenPath) -> String {
