@@ -342,6 +342,20 @@ impl Proven {
         &self.paths
     }
 
+    /// The closure of some of the roots alone, or of any of its paths.
+    pub fn restrict(self, roots: Vec<StorePath>) -> Result<Self, ClosureError> {
+        let Self { store_dir, paths, .. } = self;
+        let mut wanted: HashSet<StorePath> = roots.iter().cloned().collect();
+        // Referrers come after what they refer to, so one pass from the end finds all.
+        for path in paths.iter().rev() {
+            if wanted.contains(&path.path) {
+                wanted.extend(path.references.iter().cloned());
+            }
+        }
+        let paths = paths.into_iter().filter(|p| wanted.contains(&p.path)).collect();
+        Self::new(store_dir, Some(roots), paths)
+    }
+
     /// Paths that a store takes only with a signature or from a trusted user.
     pub fn needing_trust(&self) -> impl Iterator<Item = &ProvenPath> {
         self.paths.iter().filter(|p| p.address == Address::Trusted)

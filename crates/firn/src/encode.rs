@@ -2,6 +2,9 @@
 //! budget of memory. The bytes depend on the closure and the profile alone.
 
 use crate::{
+    CommandError, ExitCode, Output, Session,
+    dictionary::dictionary,
+    error::io_code,
     event::{Meter, Sink, Work},
     schedule::Budget,
 };
@@ -15,6 +18,7 @@ use firn_core::{
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    path::Path,
     sync::mpsc,
 };
 
@@ -79,6 +83,29 @@ pub enum EncodeError {
     /// The file could not be put together or written.
     #[error(transparent)]
     Format(#[from] FormatError),
+}
+
+impl Session<'_> {
+    /// What a writer of firn files may use.
+    pub fn encode_options(&self) -> EncodeOptions {
+        EncodeOptions { threads: self.threads(), ..EncodeOptions::default() }
+    }
+
+    /// Writes the file of a closure, whole or not at all.
+    pub fn write_firn(
+        &self,
+        closure: &Proven,
+        spool: &dyn Spool,
+        options: &EncodeOptions,
+        target: &Path,
+    ) -> Result<Encoded, CommandError> {
+        let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
+        let mut output = Output::create(target).map_err(failed)?;
+        let packed = self.spool(Some(target))?;
+        let encoded = encode(closure, spool, packed, dictionary(), options, &mut output, self.sink)?;
+        output.commit().map_err(failed)?;
+        Ok(encoded)
+    }
 }
 
 /// Bytes that make one frame.
@@ -171,14 +198,14 @@ fn manifest(closure: &Proven, spool: &dyn Spool, options: &EncodeOptions) -> Res
         manifest.toplevel = out.and_then(|o| closure.store_dir().parse(&o.path).ok());
     }
     if manifest.host.is_none() {
-        manifest.host = manifest.name.as_deref().and_then(host_of).map(str::to_owned);
+        manifest.host = manifest.name.as_deref().and_then(system_host).map(str::to_owned);
     }
     Ok(manifest)
 }
 
 /// Host in the name of a NixOS system: `nixos-system-HOST-VERSION`, where the version begins with a digit.
-fn host_of(name: &str) -> Option<&str> {
-    let rest = name.strip_prefix("nixos-system-")?;
+pub(crate) fn system_host(name: &str) -> Option<&str> {
+    let rest = name.strip_suffix(".drv").unwrap_or(name).strip_prefix("nixos-system-")?;
     let version = rest.match_indices('-').find(|(at, _)| rest[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
     match version.map(|(at, _)| at).or_else(|| rest.rfind('-')) {
         Some(at) if at > 0 => Some(&rest[..at]),
@@ -361,10 +388,10 @@ mod tests {
 
     #[test]
     fn the_host_is_what_stands_before_the_version() {
-        assert_eq!(host_of("nixos-system-web-19.09.git.1234"), Some("web"));
-        assert_eq!(host_of("nixos-system-my-web-24.05pre"), Some("my-web"));
-        assert_eq!(host_of("nixos-system-h1-A"), Some("h1"));
-        assert_eq!(host_of("hello-2.10"), None);
+        assert_eq!(system_host("nixos-system-web-19.09.git.1234"), Some("web"));
+        assert_eq!(system_host("nixos-system-my-web-24.05pre"), Some("my-web"));
+        assert_eq!(system_host("nixos-system-h1-A"), Some("h1"));
+        assert_eq!(system_host("hello-2.10"), None);
     }
 
     #[test]

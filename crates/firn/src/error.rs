@@ -1,12 +1,15 @@
 //! What ends a command: a kind, a sentence with its causes, and what to do.
 
 use crate::{
+    decode::DecodeError,
+    encode::EncodeError,
     exit_code::ExitCode,
     input::{InputError, UnpackError},
     output::ClosedPipe,
     spool_file::{SpoolError, SpoolFull},
 };
-use firn_core::{ClosureError, StorePathError, export::ExportError};
+use firn_core::{ClosureError, StorePathError, export::ExportError, format::FormatError, recipe::RecipeError};
+use firn_store::{daemon::DaemonError, direct::DirectError};
 use std::{
     error::Error,
     fmt::{self, Display},
@@ -161,6 +164,70 @@ impl From<StorePathError> for CommandError {
 impl From<SpoolError> for CommandError {
     fn from(error: SpoolError) -> Self {
         Self::new(ExitCode::Space, error)
+    }
+}
+
+impl From<FormatError> for CommandError {
+    fn from(error: FormatError) -> Self {
+        let code = match &error {
+            FormatError::Read { source, .. } => io_code(source, ExitCode::Input),
+            FormatError::Write(source) => io_code(source, ExitCode::Output),
+            FormatError::Empty | FormatError::NotFirn => ExitCode::WrongKind,
+            FormatError::Version { .. } | FormatError::Unknown { .. } => ExitCode::Unsupported,
+            FormatError::Limit { .. } | FormatError::Memory { .. } => ExitCode::Limit,
+            _ => ExitCode::Damaged,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<DecodeError> for CommandError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Format(error) => error.into(),
+            DecodeError::Spool(ref source) => Self::new(io_code(source, ExitCode::Failure), error),
+            DecodeError::Recipe { source: RecipeError::Io(ref source), .. } => {
+                Self::new(io_code(source, ExitCode::Failure), error)
+            }
+            _ => Self::new(ExitCode::Damaged, error),
+        }
+    }
+}
+
+impl From<EncodeError> for CommandError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Format(error) => error.into(),
+            EncodeError::Spool(ref source) => Self::new(io_code(source, ExitCode::Failure), error),
+            _ => Self::new(ExitCode::Failure, error),
+        }
+    }
+}
+
+impl From<DaemonError> for CommandError {
+    fn from(error: DaemonError) -> Self {
+        let code = match &error {
+            DaemonError::Url { .. } => ExitCode::Usage,
+            DaemonError::NeedsTrust { .. } => ExitCode::Untrusted,
+            DaemonError::OtherStore { .. } => ExitCode::StoreDir,
+            DaemonError::Contents(source) => io_code(source, ExitCode::Failure),
+            DaemonError::Root(_) | DaemonError::LinksLeft { .. } => ExitCode::Root,
+            _ => ExitCode::Store,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<DirectError> for CommandError {
+    fn from(error: DirectError) -> Self {
+        let code = match &error {
+            DirectError::Full { .. } | DirectError::Space { .. } | DirectError::Inodes { .. } => ExitCode::Space,
+            DirectError::Daemon(_) | DirectError::InUse(_) | DirectError::Collector(_) => ExitCode::Busy,
+            DirectError::StoreDir { .. } => ExitCode::StoreDir,
+            DirectError::Root(_) => ExitCode::Root,
+            _ => ExitCode::Store,
+        };
+        Self::new(code, error)
     }
 }
 

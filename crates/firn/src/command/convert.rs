@@ -1,6 +1,6 @@
 //! `firn convert`: between stock streams and firn files.
 
-use crate::{CommandError, Content, ExitCode, Output, Session, Source, read_export};
+use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source};
 use clap::{Args, ValueEnum, ValueHint};
 use firn_core::{Proven, Spool, export};
 use std::{
@@ -72,13 +72,19 @@ impl Convert {
             CommandError::new(ExitCode::Usage, text)
                 .hint("end it in .firn, .export, .export.gz, .export.xz or .export.zst, or say --to FORMAT")
         })?;
-        let input = session.open(Source::new(&self.input))?;
-        let mut spool = session.spool(Some(&self.output))?;
-        if format == Format::Firn || input.content() == Content::Firn {
-            return Err(super::not_built("reading and writing firn files"));
+        let loaded = session.load(Source::new(&self.input), Some(&self.output))?;
+        if format != Format::Firn {
+            return write_export(format, &loaded.closure, &loaded.spool, &self.output);
         }
-        let closure = read_export(input, &mut spool, session.threads(), session.sink)?;
-        write_export(format, &closure, &spool, &self.output)
+        let manifest = loaded.front.as_ref().map(|front| &front.header);
+        let options = EncodeOptions {
+            low_memory: self.low_memory,
+            host: manifest.and_then(|header| header.manifest.host.clone()),
+            provenance: manifest.map(|header| header.provenance.clone()).unwrap_or_default(),
+            ..session.encode_options()
+        };
+        session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?;
+        Ok(())
     }
 }
 

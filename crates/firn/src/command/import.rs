@@ -1,7 +1,9 @@
 //! `firn import`: from a file into a store.
 
-use crate::{CommandError, Session};
+use crate::{CommandError, ImportRequest, Imported, Loaded, Session, StoreTarget, import::import};
 use clap::{ArgGroup, Args, ValueHint};
+use firn_store::daemon::StoreUrl;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Bring what a file holds into a store.
@@ -43,9 +45,65 @@ pub struct Target {
     pub expect: Option<String>,
 }
 
+impl Target {
+    /// The store that is meant.
+    pub fn store(&self) -> Result<StoreTarget, CommandError> {
+        match (&self.root, &self.store) {
+            (Some(root), _) => Ok(StoreTarget::Folder(root.clone())),
+            (None, Some(url)) => Ok(StoreTarget::Daemon(url.parse()?)),
+            (None, None) => Ok(StoreTarget::Daemon(StoreUrl::Auto)),
+        }
+    }
+}
+
 impl Import {
     /// Runs it.
-    pub fn run(self, _session: &Session<'_>) -> Result<(), CommandError> {
-        Err(super::not_built("import"))
+    pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
+        let request = ImportRequest {
+            target: self.target.store()?,
+            expect: self.target.expect,
+            out_link: self.out_link,
+            no_root: self.no_root,
+            dry_run: self.dry_run,
+        };
+        let loaded = session.load_host(&self.file)?;
+        let imported = import(&loaded, &request, session)?;
+        report(&loaded, &imported, &request, session)
     }
+}
+
+fn report(
+    loaded: &Loaded,
+    imported: &Imported,
+    request: &ImportRequest,
+    session: &Session<'_>,
+) -> Result<(), CommandError> {
+    let closure = &loaded.closure;
+    let roots: Vec<String> = closure.roots().iter().map(|root| closure.store_dir().display(root)).collect();
+    if session.globals.json {
+        return session.json(&json!({
+            "version": 1,
+            "root": roots[0],
+            "roots": roots,
+            "present": imported.present,
+            "added": imported.added,
+            "bytes": imported.bytes,
+            "links": imported.links,
+            "round_trips": imported.round_trips,
+            "dry_run": request.dry_run,
+        }));
+    }
+    for root in &roots {
+        session.result(root)?;
+    }
+    let verb = if request.dry_run { "would come" } else { "came" };
+    let mut text = format!("{} paths {verb}, {} were there", imported.added, imported.present);
+    for link in &imported.links {
+        text.push_str(&format!("; kept by {}", link.display()));
+    }
+    session.sink.note(&text);
+    if request.no_root && !request.dry_run {
+        session.sink.warn("no GC root was made: the next collection may delete what was imported");
+    }
+    Ok(())
 }

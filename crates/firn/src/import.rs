@@ -1,0 +1,259 @@
+//! From a proven closure into a store: the daemon, a host behind ssh, or a store folder without Nix.
+
+use crate::{
+    CommandError, ExitCode, Loaded, Session,
+    error::About,
+    event::{Event, Sink, Work},
+    load::root_name,
+};
+use firn_core::{Proven, ProvenPath, StorePath};
+use firn_store::{
+    Environment,
+    daemon::{self, DaemonError, SessionOptions, StoreUrl},
+    database::Database,
+    direct::{Root, Step, StoreFolder},
+    root::{RootPlace, RootRequest},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+/// A store to write to.
+#[derive(Debug, Clone)]
+pub enum StoreTarget {
+    /// A daemon answers for it.
+    Daemon(StoreUrl),
+    /// A folder that we write ourselves.
+    Folder(PathBuf),
+}
+
+/// What is wanted of an import.
+#[derive(Debug, Clone)]
+pub struct ImportRequest {
+    /// Where to.
+    pub target: StoreTarget,
+    /// The only root that is accepted.
+    pub expect: Option<String>,
+    /// Where the GC root goes; under the name of the host without it.
+    pub out_link: Option<PathBuf>,
+    /// No GC root.
+    pub no_root: bool,
+    /// Write nothing.
+    pub dry_run: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// Paths that were there.
+    pub present: u64,
+    /// Paths that came.
+    pub added: u64,
+    /// Bytes of their NARs.
+    pub bytes: u64,
+    /// The GC roots.
+    pub links: Vec<PathBuf>,
+    /// Times that an answer was waited for; 0 without a daemon.
+    pub round_trips: u32,
+}
+
+impl ImportRequest {
+    /// Refuses a closure with another root than the one expected.
+    pub fn check_expected(&self, loaded: &Loaded) -> Result<(), CommandError> {
+        let Some(expected) = &self.expect else { return Ok(()) };
+        let closure = &loaded.closure;
+        // What names a readable file holds the root; a root itself names none, unless it is in the store.
+        let looks_like_root = closure.store_dir().parse(expected.trim().as_bytes()).is_ok_and(|p| p.is_derivation());
+        let text = if looks_like_root {
+            expected.clone()
+        } else {
+            let read = std::fs::read_to_string(expected);
+            read.map_err(|error| CommandError::new(ExitCode::Usage, error).about(format!("--expect {expected}")))?
+        };
+        let wanted = text.trim();
+        match closure.roots() {
+            [root] if closure.store_dir().display(root) == wanted || root.as_str() == wanted => Ok(()),
+            roots => {
+                let found: Vec<String> = roots.iter().map(|r| closure.store_dir().display(r)).collect();
+                Err(CommandError::new(
+                    ExitCode::Unexpected,
+                    format!("its root is {}, expected {wanted}", found.join(", ")),
+                )
+                .about(&loaded.source)
+                .hint("nothing was written; get the right file, or check what --expect names"))
+            }
+        }
+    }
+
+    fn root_requests(&self, closure: &Proven) -> Vec<RootRequest> {
+        if self.no_root {
+            return Vec::new();
+        }
+        let several = closure.roots().len() > 1;
+        let place = |number: usize, root: &StorePath| match &self.out_link {
+            Some(link) if several => {
+                let mut name = link.file_name().unwrap_or_default().to_owned();
+                name.push(format!("-{}", number + 1));
+                RootPlace::Link(link.with_file_name(name))
+            }
+            Some(link) => RootPlace::Link(link.clone()),
+            None => RootPlace::Name(root_name(root).to_owned()),
+        };
+        let requests = closure.roots().iter().enumerate();
+        requests.map(|(n, root)| RootRequest { place: place(n, root), target: root.clone() }).collect()
+    }
+}
+
+/// What of the process's environment matters.
+pub(crate) fn environment() -> Environment {
+    Environment::new(rustix::process::geteuid().as_raw(), |name| std::env::var_os(name))
+}
+
+/// Imports a closure that was loaded.
+pub(crate) fn import(
+    loaded: &Loaded,
+    request: &ImportRequest,
+    session: &Session<'_>,
+) -> Result<Imported, CommandError> {
+    request.check_expected(loaded)?;
+    match &request.target {
+        StoreTarget::Folder(root) => import_folder(loaded, root, request, session.sink),
+        StoreTarget::Daemon(url) => {
+            let stop = Arc::new(AtomicBool::new(false));
+            let options = SessionOptions { stop, roots: request.root_requests(&loaded.closure), ..Default::default() };
+            let store = daemon::Session::open(url, &environment(), loaded.closure.store_dir(), options);
+            match (store, url) {
+                // No Nix on this machine: the folder can be written without it.
+                (Err(DaemonError::Spawn { .. }), StoreUrl::LocalRoot(root)) => {
+                    import_folder(loaded, root, request, session.sink)
+                }
+                (store, _) => {
+                    let mut store = store?;
+                    let imported = import_daemon(&mut store, loaded, request, session.sink)?;
+                    store.close(&mut log_lines(session.sink))?;
+                    Ok(imported)
+                }
+            }
+        }
+    }
+}
+
+/// Sends what is missing and makes the roots, in a session that stays open.
+pub(crate) fn import_daemon(
+    store: &mut daemon::Session,
+    loaded: &Loaded,
+    request: &ImportRequest,
+    sink: &dyn Sink,
+) -> Result<Imported, CommandError> {
+    let closure = &loaded.closure;
+    sink.event(Event::Begin { work: Work::Query, bytes: None, paths: Some(closure.paths().len() as u64) });
+    let plan = store.plan(closure, &mut log_lines(sink))?;
+    sink.event(Event::End);
+    let missing: Vec<&ProvenPath> = plan.missing(closure).collect();
+    let bytes = missing.iter().map(|p| p.nar_size()).sum();
+    let mut imported = Imported {
+        present: plan.present() as u64,
+        added: missing.len() as u64,
+        bytes,
+        links: Vec::new(),
+        round_trips: store.round_trips(),
+    };
+    if request.dry_run {
+        return Ok(imported);
+    }
+    if let StoreTarget::Daemon(StoreUrl::Auto | StoreUrl::Daemon | StoreUrl::Socket(_)) = &request.target {
+        check_space(Path::new(closure.store_dir().as_str()), bytes)?;
+    }
+    sink.event(Event::Begin { work: Work::Import, bytes: Some(bytes), paths: Some(missing.len() as u64) });
+    let mut events = log_lines(sink);
+    let report = store.add_missing(closure, &loaded.spool, plan, &mut events)?;
+    sink.event(Event::End);
+    imported.added = report.added as u64;
+    imported.links = store.make_roots(&mut events)?;
+    imported.round_trips = store.round_trips();
+    Ok(imported)
+}
+
+/// Events of the daemon while it imports: progress, and its log lines as details.
+fn log_lines<'a>(sink: &'a dyn Sink) -> impl FnMut(daemon::Event) + 'a {
+    move |event| match event {
+        daemon::Event::Sent { paths, bytes } => sink.event(Event::Progress { bytes, paths }),
+        daemon::Event::Line(line) => sink.detail(&line),
+        _ => {}
+    }
+}
+
+/// Refuses before anything is sent what will not fit. An unknown file system is the daemon's to judge.
+fn check_space(store: &Path, bytes: u64) -> Result<(), CommandError> {
+    let Ok(stat) = rustix::fs::statvfs(store) else { return Ok(()) };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < bytes {
+        let text = format!("{bytes} bytes are needed in {}, {free} are free", store.display());
+        return Err(
+            CommandError::new(ExitCode::Space, text).hint("nothing was written; make room, nix-store --gc may help")
+        );
+    }
+    Ok(())
+}
+
+fn import_folder(
+    loaded: &Loaded,
+    root: &Path,
+    request: &ImportRequest,
+    sink: &dyn Sink,
+) -> Result<Imported, CommandError> {
+    let closure = &loaded.closure;
+    if request.out_link.is_some() {
+        return Err(CommandError::new(ExitCode::Usage, "--out-link does not go with --root")
+            .hint("the GC root is made in the folder itself, under nix/var/nix/gcroots/firn"));
+    }
+    if request.dry_run {
+        return missing_in_folder(closure, root);
+    }
+    let total = closure.paths().iter().map(ProvenPath::nar_size).sum();
+    sink.event(Event::Begin { work: Work::Import, bytes: Some(total), paths: Some(closure.paths().len() as u64) });
+    let (bytes, paths) = (AtomicU64::new(0), AtomicU64::new(0));
+    let progress = |step: Step<'_>| match step {
+        Step::Waiting(lock) => sink.note(&format!("waiting for another import ({} is locked)", lock.display())),
+        Step::Wrote(n) => {
+            let bytes = bytes.fetch_add(n, Ordering::Relaxed) + n;
+            let paths = paths.fetch_add(1, Ordering::Relaxed) + 1;
+            sink.event(Event::Progress { bytes, paths });
+        }
+        _ => {}
+    };
+    let requests = request.root_requests(closure);
+    let roots: Vec<Root<'_>> =
+        closure.roots().iter().take(requests.len()).map(|p| Root { name: root_name(p), path: p }).collect();
+    let folder = StoreFolder::open(root, closure.store_dir().clone(), &progress)?;
+    let done = folder.import(closure, &loaded.spool, &roots, &progress)?;
+    sink.event(Event::End);
+    let links = roots.iter().map(|r| root.join("nix/var/nix/gcroots/firn").join(r.name)).collect();
+    Ok(Imported { present: done.present, added: done.added, bytes: done.bytes, links, round_trips: 0 })
+}
+
+fn missing_in_folder(closure: &Proven, root: &Path) -> Result<Imported, CommandError> {
+    let state = root.join("nix/var/nix");
+    let paths = closure.paths();
+    let valid = if state.join("db/db.sqlite").exists() {
+        let database = Database::open(&state, closure.store_dir().clone())
+            .map_err(|error| CommandError::new(ExitCode::Store, error))
+            .about(root.display())?;
+        let valid = database.valid(paths.iter().map(ProvenPath::path));
+        valid.map_err(|error| CommandError::new(ExitCode::Store, error))?
+    } else {
+        Default::default()
+    };
+    let missing = || paths.iter().filter(|p| !valid.contains(p.path()));
+    Ok(Imported {
+        present: (paths.len() - missing().count()) as u64,
+        added: missing().count() as u64,
+        bytes: missing().map(ProvenPath::nar_size).sum(),
+        links: Vec::new(),
+        round_trips: 0,
+    })
+}

@@ -1,0 +1,81 @@
+//! Any input that holds a closure, as a proven closure.
+
+use crate::{
+    CommandError, DecodeOptions, ExitCode, Session,
+    decode::decode,
+    dictionary::dictionaries,
+    encode::system_host,
+    error::About,
+    input::{Content, Source},
+    spool_file::FileSpool,
+    stock::read_export,
+};
+use firn_core::{Proven, StorePath, format::Front};
+use std::path::Path;
+
+/// A closure, and where its contents are.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The closure, proven.
+    pub closure: Proven,
+    /// Its contents.
+    pub spool: FileSpool,
+    /// The front of the file, where it is a firn file.
+    pub front: Option<Front>,
+    /// How messages call the input.
+    pub source: Source,
+}
+
+/// Bytes of memory that a process takes beside models and windows.
+const OTHER_MEMORY: u64 = 24 << 20;
+
+impl Session<'_> {
+    /// What a reader of firn files may use.
+    pub fn decode_options(&self) -> DecodeOptions {
+        let mut options = DecodeOptions { threads: self.threads(), ..DecodeOptions::default() };
+        if let Some(max) = self.globals.max_memory {
+            options.codec_memory = max.saturating_sub(OTHER_MEMORY);
+            options.limits.memory_bytes = options.codec_memory;
+        }
+        options
+    }
+
+    /// Reads a whole input and proves what it holds. `target` is what the command writes.
+    pub fn load(&self, source: Source, target: Option<&Path>) -> Result<Loaded, CommandError> {
+        let input = self.open(source)?;
+        let source = input.source().clone();
+        let mut spool = self.spool(target)?;
+        let (closure, front) = match input.content() {
+            Content::Firn => {
+                let options = self.decode_options();
+                let decoded = decode(input, &mut spool, dictionaries(), &options, self.sink).about(&source)?;
+                (decoded.closure, Some(decoded.front))
+            }
+            _ => (read_export(input, &mut spool, self.threads(), self.sink)?, None),
+        };
+        Ok(Loaded { closure, spool, front, source })
+    }
+
+    /// As [`Session::load`], of `FILE` or of one host of it, `FILE#HOST`.
+    pub fn load_host(&self, file: &Path) -> Result<Loaded, CommandError> {
+        let (source, host) = Source::with_host(file);
+        let mut loaded = self.load(source, None)?;
+        let Some(host) = host else { return Ok(loaded) };
+        let roots = loaded.closure.roots();
+        let fits = |root: &&StorePath| root_name(root) == host || system_host(root.name()) == Some(host.as_str());
+        let Some(root) = roots.iter().find(fits).cloned() else {
+            let names: Vec<&str> = roots.iter().map(root_name).collect();
+            return Err(CommandError::new(ExitCode::Absent, format!("there is no host {host:?} in it"))
+                .hint(format!("it holds {}", names.join(", ")))
+                .about(&loaded.source));
+        };
+        loaded.closure = loaded.closure.restrict(vec![root])?;
+        Ok(loaded)
+    }
+}
+
+/// Name under which a root is kept: its host, else its own name.
+pub fn root_name(root: &StorePath) -> &str {
+    let name = root.name().strip_suffix(".drv").unwrap_or(root.name());
+    system_host(name).unwrap_or(name)
+}
