@@ -89,6 +89,15 @@ impl Peer {
         }
     }
 
+    /// Waits for the last words of a program, which come with its end.
+    fn hear_out(&self) {
+        if let Self::Program { silent, .. } = self {
+            // A shared ssh master may hold the stream open for ever.
+            let silent = silent.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ended_or_not = silent.recv_timeout(LAST_WORDS);
+        }
+    }
+
     fn take_words(&self) -> Vec<String> {
         match self {
             Self::Socket(_) => Vec::new(),
@@ -234,7 +243,11 @@ impl Connection {
                 let result = read(&mut replies)?;
                 Ok((result, greeting))
             })();
-            if result.is_err() {
+            if let Err(error) = &result {
+                if matches!(error, DaemonError::Wire(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof)
+                {
+                    peer.hear_out();
+                }
                 peer.abort();
             }
             (writer.join(), result)
@@ -257,12 +270,6 @@ impl Connection {
     }
 
     fn broken(&self, source: io::Error) -> DaemonError {
-        if let Peer::Program { silent, .. } = &self.peer {
-            // Its last words come with its end; a shared ssh master may hold the stream open for ever.
-            let silent = silent.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ended_or_not = silent.recv_timeout(LAST_WORDS);
-        }
-        self.peer.abort();
         let source = match source.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(source.kind(), "the other side has closed it"),
             _ => source,

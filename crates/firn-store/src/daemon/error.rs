@@ -59,7 +59,7 @@ pub enum DaemonError {
         minor: u64,
     },
     /// The line ended before a daemon had answered.
-    #[error("cannot reach a Nix daemon by {peer}{}", said(words))]
+    #[error("no Nix daemon answers from {peer}{}", said(words))]
     Unreachable {
         /// Whom we spoke to.
         peer: String,

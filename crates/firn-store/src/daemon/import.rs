@@ -15,8 +15,14 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Flights that may fail without bringing a path before each path is sent by itself.
-const PATIENCE: u32 = 2;
+/// How paths are sent.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// In one operation. Nix 2.8 loses step in it where somebody else has added a path meanwhile.
+    Together,
+    /// In one for each, still in one flight: every failure has a name, and a path that is there is no failure.
+    Each,
+}
 
 /// What of a closure is in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +101,8 @@ impl Session {
     }
 
     /// Sends the paths that the plan lacks, in reference order, and checks that the whole closure is there then. Where
-    /// the daemon fails (Nix 2.8 loses step if somebody else added a path meanwhile) it is asked again and gets the
-    /// rest; where that does not help each path is sent by itself, and the error names the first that is not taken.
+    /// the daemon fails it gets the rest again; where that does not help each path is sent by itself, and the error
+    /// names the first that is not taken.
     pub fn add_missing(
         &mut self,
         closure: &Proven,
@@ -107,26 +113,20 @@ impl Session {
         let without_signatures = self.check_trust(closure, &plan, events)?;
         let present = plan.present();
         let bytes = plan.missing(closure).map(ProvenPath::nar_size).sum();
-        let mut patience = PATIENCE;
-        loop {
-            let (failure, valid) = self.send(closure, spool, &plan, without_signatures, events)?;
-            let before = plan.present();
+        let mut failure = None;
+        for way in [Way::Together, Way::Together, Way::Each] {
+            let valid;
+            (failure, valid) = self.send(closure, spool, &plan, (way, without_signatures), events)?;
             plan = Plan::new(closure, valid);
-            let Some(lost) = plan.missing(closure).next() else {
+            if plan.present() == closure.paths().len() {
                 return Ok(ImportReport { present, added: closure.paths().len() - present, bytes });
-            };
-            if plan.present() <= before {
-                patience = patience.saturating_sub(1);
             }
-            if patience == 0 {
-                return match failure {
-                    Some(_) => {
-                        self.send_each(closure, spool, &plan, without_signatures, events)?;
-                        Ok(ImportReport { present, added: closure.paths().len() - present, bytes })
-                    }
-                    None => Err(DaemonError::Vanished { path: lost.path().clone() }),
-                };
-            }
+        }
+        let lost = plan.missing(closure).next().map(|path| path.path().clone());
+        match (failure, lost) {
+            (Some((path, source)), _) => Err(DaemonError::Refused { path, source }),
+            (None, Some(path)) => Err(DaemonError::Vanished { path }),
+            (None, None) => Ok(ImportReport { present, added: closure.paths().len() - present, bytes }),
         }
     }
 
@@ -142,15 +142,16 @@ impl Session {
         }
     }
 
-    /// One flight: temporary roots for what is there, the rest in one operation, and which paths are valid after it.
+    /// One flight: temporary roots for what is there, then the rest, and which paths are valid after it. A failure comes
+    /// with the first path that it may be about.
     fn send(
         &mut self,
         closure: &Proven,
         spool: &dyn Spool,
         plan: &Plan,
-        without_signatures: bool,
+        (way, without_signatures): (Way, bool),
         events: Events<'_>,
-    ) -> Result<(Option<RemoteError>, Vec<StorePath>), DaemonError> {
+    ) -> Result<(Option<(StorePath, RemoteError)>, Vec<StorePath>), DaemonError> {
         let tops = plan.tops(closure);
         let missing: Vec<&ProvenPath> = plan.missing(closure).collect();
         let progress = Progress::default();
@@ -159,15 +160,24 @@ impl Session {
             &|events| progress.tell(events),
             |requests| {
                 tops.iter().try_for_each(|path| requests.add_temp_root(path))?;
-                if !missing.is_empty() {
-                    let store_dir = requests.store_dir;
-                    let mut framed = requests.add_multiple_to_store(without_signatures)?;
-                    write_number(&mut framed, missing.len() as u64)?;
-                    for path in &missing {
-                        write_path_and_nar(&mut framed, store_dir, path, spool)?;
-                        progress.sent(path);
+                match way {
+                    Way::Together if missing.is_empty() => {}
+                    Way::Together => {
+                        let store_dir = requests.store_dir;
+                        let mut framed = requests.add_multiple_to_store(without_signatures)?;
+                        write_number(&mut framed, missing.len() as u64)?;
+                        for path in &missing {
+                            write_path_and_nar(&mut framed, store_dir, path, spool)?;
+                            progress.sent(path);
+                        }
+                        framed.finish()?;
                     }
-                    framed.finish()?;
+                    Way::Each => {
+                        for path in &missing {
+                            requests.add_to_store_nar(path, spool, without_signatures)?;
+                            progress.sent(path);
+                        }
+                    }
                 }
                 requests.query_valid_paths(closure.paths().iter().map(ProvenPath::path))
             },
@@ -175,7 +185,14 @@ impl Session {
                 for _ in &tops {
                     replies.number()?;
                 }
-                let failure = if missing.is_empty() { None } else { settled(replies.done())?.err() };
+                // One reply for all, or one for each.
+                let replied = if way == Way::Each { missing.len() } else { missing.len().min(1) };
+                let mut failure = None;
+                for path in &missing[..replied] {
+                    if let Err(source) = settled(replies.done())? {
+                        failure.get_or_insert_with(|| (path.path().clone(), source));
+                    }
+                }
                 Ok((failure, replies.paths()?))
             },
         );
@@ -191,42 +208,5 @@ impl Session {
             },
             other => other,
         })
-    }
-
-    /// One operation for each path, all in one flight: slower, and every failure has a name.
-    fn send_each(
-        &mut self,
-        closure: &Proven,
-        spool: &dyn Spool,
-        plan: &Plan,
-        without_signatures: bool,
-        events: Events<'_>,
-    ) -> Result<(), DaemonError> {
-        let missing: Vec<&ProvenPath> = plan.missing(closure).collect();
-        let progress = Progress::default();
-        let failure = self.exchange(
-            events,
-            &|events| progress.tell(events),
-            |requests| {
-                for path in &missing {
-                    requests.add_to_store_nar(path, spool, without_signatures)?;
-                    progress.sent(path);
-                }
-                Ok(())
-            },
-            |replies| {
-                let mut first = None;
-                for path in &missing {
-                    if let Err(source) = settled(replies.done())? {
-                        first.get_or_insert_with(|| (path.path().clone(), source));
-                    }
-                }
-                Ok(first)
-            },
-        )?;
-        match failure {
-            Some((path, source)) => Err(DaemonError::Refused { path, source }),
-            None => Ok(()),
-        }
     }
 }
