@@ -24,6 +24,13 @@ enum Way {
     Each,
 }
 
+/// What became of a flight.
+struct Sent {
+    /// What the daemon said, and the first path that it may be about.
+    failure: Option<(StorePath, RemoteError)>,
+    valid: Vec<StorePath>,
+}
+
 /// What of a closure is in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -115,9 +122,9 @@ impl Session {
         let bytes = plan.missing(closure).map(ProvenPath::nar_size).sum();
         let mut failure = None;
         for way in [Way::Together, Way::Together, Way::Each] {
-            let valid;
-            (failure, valid) = self.send(closure, spool, &plan, (way, without_signatures), events)?;
-            plan = Plan::new(closure, valid);
+            let sent = self.send(closure, spool, &plan, (way, without_signatures), events)?;
+            plan = Plan::new(closure, sent.valid);
+            failure = sent.failure;
             if plan.present() == closure.paths().len() {
                 return Ok(ImportReport { present, added: closure.paths().len() - present, bytes });
             }
@@ -142,8 +149,7 @@ impl Session {
         }
     }
 
-    /// One flight: temporary roots for what is there, then the rest, and which paths are valid after it. A failure comes
-    /// with the first path that it may be about.
+    /// One flight: temporary roots for what is there, then the rest, and which paths are valid after it.
     fn send(
         &mut self,
         closure: &Proven,
@@ -151,7 +157,7 @@ impl Session {
         plan: &Plan,
         (way, without_signatures): (Way, bool),
         events: Events<'_>,
-    ) -> Result<(Option<(StorePath, RemoteError)>, Vec<StorePath>), DaemonError> {
+    ) -> Result<Sent, DaemonError> {
         let tops = plan.tops(closure);
         let missing: Vec<&ProvenPath> = plan.missing(closure).collect();
         let progress = Progress::default();
@@ -193,7 +199,7 @@ impl Session {
                         failure.get_or_insert_with(|| (path.path().clone(), source));
                     }
                 }
-                Ok((failure, replies.paths()?))
+                Ok(Sent { failure, valid: replies.paths()? })
             },
         );
         progress.tell(events);

@@ -11,6 +11,8 @@ mod handshake;
 mod import;
 mod log;
 mod operation;
+#[doc(hidden)]
+pub mod replay;
 mod session;
 mod ssh;
 mod url;
