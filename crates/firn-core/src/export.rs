@@ -133,6 +133,8 @@ pub struct Exported {
     pub paths: Vec<ClaimedPath>,
     /// Number of streams with at least one path.
     pub streams: u64,
+    /// Whether a stream refers to a path that only another one holds: they are the pieces of one export.
+    pub pieces: bool,
     /// Length of all streams in bytes.
     pub bytes: u64,
 }
@@ -141,25 +143,32 @@ pub struct Exported {
 pub fn read(input: impl Read, spool: &mut dyn Spool) -> Result<Exported, ExportError> {
     let mut reader = Reader::new(input);
     let mut paths: Vec<ClaimedPath> = Vec::new();
-    let mut seen: HashMap<StorePath, usize> = HashMap::new();
+    // Where each path is, and the last stream that held it.
+    let mut seen: HashMap<StorePath, (usize, u64)> = HashMap::new();
+    let mut pieces = false;
     while let Some(path) = reader.next_path(spool)? {
+        let stream = reader.streams;
+        let here = |reference| seen.get(reference).is_some_and(|(_, last)| *last == stream);
+        pieces |= path.references.iter().any(|reference| *reference != path.path && !here(reference));
         match seen.entry(path.path.clone()) {
             Entry::Vacant(slot) => {
-                slot.insert(paths.len());
+                slot.insert((paths.len(), stream));
                 paths.push(path);
             }
-            Entry::Occupied(slot) => {
+            Entry::Occupied(mut slot) => {
+                let (first, last) = slot.get_mut();
                 let offset = reader.offset();
-                if !same(&paths[*slot.get()], &path, spool).map_err(|source| ExportError::Spool { offset, source })? {
+                if !same(&paths[*first], &path, spool).map_err(|source| ExportError::Spool { offset, source })? {
                     return Err(ExportError::Conflict { path: path.path, offset });
                 }
+                *last = stream;
             }
         }
         if paths.len() > MAX_PATHS {
             return Err(reader.limit("paths", paths.len() as u64, MAX_PATHS as u64));
         }
     }
-    Ok(Exported { store_dir: reader.store_dir, paths, streams: reader.streams, bytes: reader.input.offset })
+    Ok(Exported { store_dir: reader.store_dir, paths, streams: reader.streams, pieces, bytes: reader.input.offset })
 }
 
 fn same(a: &ClaimedPath, b: &ClaimedPath, spool: &dyn Spool) -> io::Result<bool> {
@@ -283,7 +292,10 @@ impl<R: Read> Reader<R> {
         let error = |source| ExportError::Path { offset: self.input.offset, source };
         if self.store_dir.is_none() {
             let text = String::from_utf8_lossy(&self.text);
-            let dir = text.rsplit_once('/').map_or(&*text, |(dir, _)| dir);
+            let (dir, base) = text.rsplit_once('/').unwrap_or_default();
+            if StorePath::from_base_name(base.as_bytes()).is_err() {
+                return Err(error(StorePathError::Hash(text.into_owned())));
+            }
             self.store_dir = Some(StoreDir::new(dir).map_err(error)?);
         }
         let dir = self.store_dir.get_or_insert_default();

@@ -1,19 +1,13 @@
 //! What ends a command: a kind, a sentence with its causes, and what to do.
 
-use crate::{
-    decode::DecodeError,
-    encode::EncodeError,
-    exit_code::ExitCode,
-    input::{InputError, UnpackError},
-    output::ClosedPipe,
-    spool_file::{SpoolError, SpoolFull},
-};
-use firn_core::{ClosureError, StorePathError, export::ExportError, format::FormatError, recipe::RecipeError};
-use firn_store::{daemon::DaemonError, direct::DirectError};
+mod kind;
+
+pub use kind::io_code;
+
+use crate::exit_code::ExitCode;
 use std::{
     error::Error,
     fmt::{self, Display},
-    io,
 };
 
 type Source = Box<dyn Error + Send + Sync>;
@@ -30,7 +24,12 @@ pub struct CommandError {
 impl CommandError {
     /// An error of this kind; a text will do as error.
     pub fn new(code: ExitCode, error: impl Into<Source>) -> Self {
-        Self { code, source: error.into(), context: Vec::new(), hints: Vec::new() }
+        let hints = match code {
+            ExitCode::Damaged => vec!["it was cut or changed on its way, or by what wrote it: get it again".to_owned()],
+            ExitCode::Incomplete => vec!["pack or export the whole closure: firn pack, or nix-store -qR".to_owned()],
+            _ => Vec::new(),
+        };
+        Self { code, source: error.into(), context: Vec::new(), hints }
     }
 
     /// Adds what to do.
@@ -95,145 +94,12 @@ impl<T, E: Into<CommandError>> About<T> for Result<T, E> {
     }
 }
 
-impl From<io::Error> for CommandError {
-    fn from(error: io::Error) -> Self {
-        Self::new(io_code(&error, ExitCode::Failure), error)
-    }
-}
-
-/// Code of an I/O error: what our own readers and writers wrapped into it, else its kind, else `other`.
-pub fn io_code(error: &io::Error, other: ExitCode) -> ExitCode {
-    let inner = error.get_ref();
-    if inner.is_some_and(|inner| inner.is::<ClosedPipe>()) {
-        return ExitCode::Success;
-    }
-    match inner.and_then(|inner| inner.downcast_ref()) {
-        Some(UnpackError::Memory { .. }) => return ExitCode::Limit,
-        Some(_) => return ExitCode::Damaged,
-        None => {}
-    }
-    if inner.is_some_and(|inner| inner.is::<SpoolFull>()) {
-        return ExitCode::Space;
-    }
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ExitCode::Space,
-        _ => other,
-    }
-}
-
-impl From<InputError> for CommandError {
-    fn from(error: InputError) -> Self {
-        let code = match &error {
-            InputError::Wrong { .. } => ExitCode::WrongKind,
-            InputError::Read { source, .. } => io_code(source, ExitCode::Input),
-            InputError::Terminal => ExitCode::Usage,
-        };
-        Self::new(code, error)
-    }
-}
-
-impl From<ExportError> for CommandError {
-    fn from(error: ExportError) -> Self {
-        let code = match &error {
-            ExportError::Read { source, .. } => io_code(source, ExitCode::Input),
-            ExportError::Spool { source, .. } => io_code(source, ExitCode::Failure),
-            ExportError::Limit { .. } => ExitCode::Limit,
-            _ => ExitCode::Damaged,
-        };
-        Self::new(code, error)
-    }
-}
-
-impl From<ClosureError> for CommandError {
-    fn from(error: ClosureError) -> Self {
-        let code = match &error {
-            ClosureError::Io(error) => io_code(error, ExitCode::Failure),
-            ClosureError::Missing { .. } | ClosureError::MissingRoot(_) | ClosureError::Empty => ExitCode::Incomplete,
-            _ => ExitCode::Damaged,
-        };
-        Self::new(code, error)
-    }
-}
-
-impl From<StorePathError> for CommandError {
-    fn from(error: StorePathError) -> Self {
-        Self::new(ExitCode::Usage, error)
-    }
-}
-
-impl From<SpoolError> for CommandError {
-    fn from(error: SpoolError) -> Self {
-        Self::new(ExitCode::Space, error)
-    }
-}
-
-impl From<FormatError> for CommandError {
-    fn from(error: FormatError) -> Self {
-        let code = match &error {
-            FormatError::Read { source, .. } => io_code(source, ExitCode::Input),
-            FormatError::Write(source) => io_code(source, ExitCode::Output),
-            FormatError::Empty | FormatError::NotFirn => ExitCode::WrongKind,
-            FormatError::Version { .. } | FormatError::Unknown { .. } => ExitCode::Unsupported,
-            FormatError::Limit { .. } | FormatError::Memory { .. } => ExitCode::Limit,
-            _ => ExitCode::Damaged,
-        };
-        Self::new(code, error)
-    }
-}
-
-impl From<DecodeError> for CommandError {
-    fn from(error: DecodeError) -> Self {
-        match error {
-            DecodeError::Format(error) => error.into(),
-            DecodeError::Spool(ref source) => Self::new(io_code(source, ExitCode::Failure), error),
-            DecodeError::Recipe { source: RecipeError::Io(ref source), .. } => {
-                Self::new(io_code(source, ExitCode::Failure), error)
-            }
-            _ => Self::new(ExitCode::Damaged, error),
-        }
-    }
-}
-
-impl From<EncodeError> for CommandError {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::Format(error) => error.into(),
-            EncodeError::Spool(ref source) => Self::new(io_code(source, ExitCode::Failure), error),
-            _ => Self::new(ExitCode::Failure, error),
-        }
-    }
-}
-
-impl From<DaemonError> for CommandError {
-    fn from(error: DaemonError) -> Self {
-        let code = match &error {
-            DaemonError::Url { .. } => ExitCode::Usage,
-            DaemonError::NeedsTrust { .. } => ExitCode::Untrusted,
-            DaemonError::OtherStore { .. } => ExitCode::StoreDir,
-            DaemonError::Contents(source) => io_code(source, ExitCode::Failure),
-            DaemonError::Root(_) | DaemonError::LinksLeft { .. } => ExitCode::Root,
-            _ => ExitCode::Store,
-        };
-        Self::new(code, error)
-    }
-}
-
-impl From<DirectError> for CommandError {
-    fn from(error: DirectError) -> Self {
-        let code = match &error {
-            DirectError::Full { .. } | DirectError::Space { .. } | DirectError::Inodes { .. } => ExitCode::Space,
-            DirectError::Daemon(_) | DirectError::InUse(_) | DirectError::Collector(_) => ExitCode::Busy,
-            DirectError::StoreDir { .. } => ExitCode::StoreDir,
-            DirectError::Root(_) => ExitCode::Root,
-            _ => ExitCode::Store,
-        };
-        Self::new(code, error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::{InputError, UnpackError};
+    use firn_core::export::ExportError;
+    use std::io;
 
     #[test]
     fn an_error_is_one_line_of_what_it_is_about_and_its_causes() {

@@ -73,7 +73,7 @@ pub enum InputError {
     #[error("standard input is a terminal: name a file, or pipe one in")]
     Terminal,
     /// It is something else.
-    #[error("{input} is {}{}: {}", layer(*compression), kind.what(), kind.cure())]
+    #[error("{input} is {}: {}", what(*compression, *kind), kind.cure())]
     Wrong {
         /// Which.
         input: Source,
@@ -84,8 +84,12 @@ pub enum InputError {
     },
 }
 
-fn layer(compression: Option<Compression>) -> String {
-    compression.map(|compression| format!("{} of ", compression.what())).unwrap_or_default()
+fn what(compression: Option<Compression>, kind: WrongKind) -> String {
+    match (compression, kind) {
+        (None, kind) => kind.what().to_owned(),
+        (Some(compression), WrongKind::Empty) => format!("{} of nothing", compression.what()),
+        (Some(compression), kind) => format!("{} of {}", compression.what(), kind.what()),
+    }
 }
 
 /// Opened input whose first bytes were looked at. Reading gives the content, unpacked, from its beginning.
@@ -242,4 +246,36 @@ fn read_head(input: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_split_from_the_file_unless_a_file_is_called_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.firn#web");
+        assert_eq!(Source::with_host(&path), (Source::File(dir.path().join("fleet.firn")), Some("web".into())));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(Source::with_host(&path), (Source::File(path), None));
+        assert_eq!(Source::with_host(Path::new("-#web")), (Source::Stdin, Some("web".into())));
+    }
+
+    #[test]
+    fn unpacking_beyond_the_memory_allowed_is_refused() {
+        let export = [1u64.to_le_bytes(), 13u64.to_le_bytes()].concat().repeat(1 << 16);
+        let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        zstd.window_log(24).unwrap();
+        io::Write::write_all(&mut zstd, &export).unwrap();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 6);
+        io::Write::write_all(&mut xz, &export).unwrap();
+        for (packed, enough) in [(zstd.finish().unwrap(), 1 << 24), (xz.finish().unwrap(), 16 << 20)] {
+            let open = |memory| {
+                let reader = Box::new(Cursor::new(packed.clone()));
+                Input::from_reader(Source::Stdin, reader, memory)
+            };
+            assert!(open(enough).is_ok());
+            let Err(InputError::Read { source, .. }) = open(1 << 20) else { panic!("taken") };
+            let inner = source.get_ref().and_then(|inner| inner.downcast_ref());
+            assert!(matches!(inner, Some(UnpackError::Memory { .. })), "{source}");
+        }
+    }
+}

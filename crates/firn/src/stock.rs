@@ -26,11 +26,11 @@ pub fn read_export(
     let meter = Meter::begin(sink, Work::Read, input.size(), None);
     let position = input.position();
     let exported = export::read(Watched { input, meter, seen: 0, position }, spool).about(&source)?;
-    let Exported { store_dir, paths, streams, .. } = exported;
+    let Exported { store_dir, paths, streams, pieces, .. } = exported;
     let store_dir = store_dir.unwrap_or_default();
     let paths = prove_all(paths, &store_dir, spool, threads, sink).about(&source)?;
     let closure = Proven::new(store_dir, None, paths).about(&source)?;
-    if let Some(warning) = split(closure.roots(), streams) {
+    if let Some(warning) = split(closure.roots(), streams, pieces) {
         sink.warn(&format!("{source} {warning}"));
     }
     Ok(closure)
@@ -87,12 +87,12 @@ impl Read for Watched<'_> {
 }
 
 /// `xargs nix-store --export` writes a stream for every few thousand arguments, and a reader that takes only the first
-/// has closed but headless paths. Whole systems are derivations, each from a stream of its own or named alike.
-fn split(roots: &[StorePath], streams: u64) -> Option<String> {
+/// has closed but headless paths. Whole systems are derivations, each from a closed stream of its own or named alike.
+fn split(roots: &[StorePath], streams: u64, pieces: bool) -> Option<String> {
     let family = |root: &StorePath| root.name().split('-').next().unwrap_or_default().to_owned();
     let alike = roots.windows(2).all(|pair| family(&pair[0]) == family(&pair[1]));
     let whole = roots.iter().all(StorePath::is_derivation) && (alike || roots.len() as u64 <= streams);
-    (roots.len() > 1 && !whole).then(|| {
+    (roots.len() > 1 && (pieces || !whole)).then(|| {
         format!(
             "has {} roots that no system joins: is a piece missing? nix-store --export split by xargs writes several \
              streams, and all of them are needed",
@@ -112,10 +112,11 @@ mod tests {
 
     #[test]
     fn whole_systems_are_no_split_export_and_loose_paths_are() {
-        assert!(split(&roots(&["a.drv"]), 3).is_none());
-        assert!(split(&roots(&["a.drv", "b.drv"]), 2).is_none());
-        assert!(split(&roots(&["nixos-system-a.drv", "nixos-system-b.drv"]), 1).is_none());
-        assert!(split(&roots(&["a.drv", "b.drv", "c.drv"]), 2).is_some());
-        assert!(split(&roots(&["a.drv", "patch"]), 2).is_some());
+        assert!(split(&roots(&["a.drv"]), 3, false).is_none());
+        assert!(split(&roots(&["a.drv", "b.drv"]), 2, false).is_none());
+        assert!(split(&roots(&["nixos-system-a.drv", "nixos-system-b.drv"]), 1, false).is_none());
+        assert!(split(&roots(&["a.drv", "b.drv", "c.drv"]), 2, false).is_some());
+        assert!(split(&roots(&["a.drv", "patch"]), 2, false).is_some());
+        assert!(split(&roots(&["a.drv", "b.drv"]), 2, true).is_some());
     }
 }

@@ -71,7 +71,18 @@ fn all_concatenated_streams_are_read_and_identical_duplicates_taken_once() {
     several.extend_from_slice(&one);
     let exported = read(&several[..], &mut MemorySpool::new()).unwrap();
     assert_eq!(names(&exported), ["a", "b", "c", "d"]);
-    assert_eq!(exported.streams, 3);
+    assert_eq!((exported.streams, exported.pieces), (3, false));
+}
+
+#[test]
+fn streams_that_need_one_another_are_pieces() {
+    let stream = sample();
+    let first = text(&mut MemorySpool::new(), "a", "one", &[]).content.nar_size() as usize;
+    // The first path: flag, archive, marker, its name padded to 48 and its length, no reference, deriver, flag.
+    let cut = 8 + first + 8 + (8 + 48) + 8 + 8 + 8;
+    let pieces = [&stream[..cut], &[0; 8], &stream[cut..]].concat();
+    let exported = read(&pieces[..], &mut MemorySpool::new()).unwrap();
+    assert_eq!((names(&exported), exported.streams, exported.pieces), (vec!["a", "b", "c"], 2, true));
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl WrongKind {
             Self::Tar => "a tar archive",
             Self::Zip => "a zip archive",
             Self::Compressed => "a compressed file",
-            Self::Foreign => "compressed in a way that firn does not know",
+            Self::Foreign => "a file compressed in a way that firn does not know",
             Self::Elf => "a program",
             Self::Database => "an SQLite database",
             Self::Text => "a text",

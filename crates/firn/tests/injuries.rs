@@ -1,0 +1,117 @@
+//! Everything in tests/fixtures/injuries, with the exact words that a person sees.
+
+use clap::Parser;
+use firn::{Event, Session, Silent, Sink, cli::Cli};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/injuries")
+}
+
+/// Runs firn with these arguments: its exit code, and what it says beside results.
+fn firn(arguments: &[&str]) -> (u8, String) {
+    #[derive(Default)]
+    struct Warnings(Mutex<String>);
+    impl Sink for Warnings {
+        fn event(&self, event: Event<'_>) {
+            if let Event::Warning(text) = event {
+                self.0.lock().unwrap().push_str(&format!("warning: {text}\n"));
+            }
+        }
+    }
+    let cli = Cli::try_parse_from([&["firn"], arguments].concat()).unwrap();
+    let warnings = Warnings::default();
+    let session = Session::new(cli.globals, &warnings, std::io::sink());
+    let result = cli.command.run(&session);
+    drop(session);
+    let mut said = warnings.0.into_inner().unwrap();
+    let Err(error) = result else { return (0, said) };
+    said.push_str(&format!("error: {error}\n"));
+    for hint in error.hints() {
+        said.push_str(&format!("hint: {hint}\n"));
+    }
+    (error.code().number(), said)
+}
+
+#[test]
+fn every_injury_has_its_words_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("out.firn");
+    let mut names: Vec<_> = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    let mut page = String::new();
+    for name in names.iter().map(|name| name.to_str().unwrap()).chain(["."]) {
+        if name.ends_with(".md") {
+            continue;
+        }
+        let input = fixtures().join(name);
+        let (code, said) = firn(&["convert", input.to_str().unwrap(), target.to_str().unwrap()]);
+        let said = said.replace(input.to_str().unwrap(), "FILE");
+        page.push_str(&format!("{name}: {code}\n"));
+        said.lines().for_each(|line| page.push_str(&format!("    {line}\n")));
+        assert_eq!(
+            name.starts_with("good-") || name.contains("split-export") || name == "stream-of-an-output",
+            code == 0
+        );
+        if code == 0 {
+            fs::remove_file(&target).unwrap();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{name}");
+    }
+    insta::assert_snapshot!("injuries", page);
+}
+
+#[test]
+fn whatever_carries_the_same_paths_gives_the_same_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let firn_file = |name: &str| {
+        let target = dir.path().join(name);
+        let input = fixtures().join(name);
+        assert_eq!(firn(&["convert", "--to", "firn", input.to_str().unwrap(), target.to_str().unwrap()]).0, 0);
+        fs::read(target).unwrap()
+    };
+    let plain = firn_file("good-plain");
+    for name in [
+        "good-identical-duplicates",
+        "good-pieces-of-a-split-export",
+        "good-several-gzip-members",
+        "good-several-xz-streams",
+        "good-several-zstd-frames",
+    ] {
+        assert!(firn_file(name) == plain, "{name}");
+    }
+    assert!(firn_file("good-two-whole-systems") == firn_file("good-two-whole-systems-in-one-stream"));
+}
+
+#[test]
+fn a_firn_file_that_is_cut_or_flipped_anywhere_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let path = path.to_str().unwrap();
+    assert_eq!(firn(&["convert", "--to", "firn", fixtures().join("good-plain").to_str().unwrap(), path]).0, 0);
+    let good = fs::read(path).unwrap();
+    let refused = |bytes: &[u8], what: String| {
+        let reader = Box::new(std::io::Cursor::new(bytes.to_vec()));
+        let source = firn::Source::Stdin;
+        let session = Session::new(Default::default(), &Silent, std::io::sink());
+        let decoded =
+            firn::Input::from_reader(source, reader, 1 << 26).map_err(firn::CommandError::from).and_then(|input| {
+                let mut spool = session.spool(None)?;
+                Ok(firn::decode(input, &mut spool, firn::dictionaries(), &session.decode_options(), &Silent)?)
+            });
+        assert!(decoded.is_err(), "{what}");
+    };
+    for cut in 0..good.len() {
+        refused(&good[..cut], format!("cut at {cut}"));
+    }
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        refused(&bytes, format!("flipped at {at}"));
+    }
+    refused(&[&good[..], b"\n"].concat(), "with a byte behind it".into());
+}
