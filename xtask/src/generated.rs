@@ -1,15 +1,18 @@
 //! Pages that are made by a program, and the check that none of them is stale.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::{boundaries, workspace};
+use crate::{boundaries, process, workspace};
 
 /// Gives files as path below the checkout and text. A page that is only partly generated is read first.
 type Generator = fn() -> Result<Vec<(String, String)>>;
 
 /// All generators. What they give must depend on the checkout alone.
-const GENERATORS: &[(&str, Generator)] = &[("crate picture", boundaries::page)];
+const GENERATORS: &[(&str, Generator)] =
+    &[("crate picture", boundaries::page), ("pages of the command line", command_line)];
 
 /// Writes every generated page that differs from the one in the checkout; with `check`, fails instead.
 pub fn generate(check: bool) -> Result<()> {
@@ -32,4 +35,19 @@ pub fn generate(check: bool) -> Result<()> {
         bail!("stale, run `cargo xtask generate`: {}", stale.join(", "));
     }
     Ok(())
+}
+
+/// docs/cli.md, man pages and completions, from the command line as the firn crate has it.
+fn command_line() -> Result<Vec<(String, String)>> {
+    let pages = process::output(&mut process::cargo([
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "firn",
+        "--example",
+        "pages",
+    ]))?;
+    let pages: BTreeMap<String, String> = serde_json::from_str(&pages)?;
+    Ok(pages.into_iter().collect())
 }

@@ -1,0 +1,184 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_firn_global_optspecs
+    string join \n q/quiet v/verbose json color= no-progress max-memory= threads= tmp-dir= h/help V/version
+end
+
+function __fish_firn_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_firn_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_firn_using_subcommand
+    set -l cmd (__fish_firn_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c firn -n "__fish_firn_needs_command" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_needs_command" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_needs_command" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_needs_command" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_needs_command" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_needs_command" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_needs_command" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_needs_command" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_needs_command" -s V -l version -d 'Print version'
+complete -c firn -n "__fish_firn_needs_command" -f -a "pack" -d 'Press a system into a file'
+complete -c firn -n "__fish_firn_needs_command" -f -a "inspect" -d 'Show what is in a file'
+complete -c firn -n "__fish_firn_needs_command" -f -a "verify" -d 'Decode everything and recompute every path'
+complete -c firn -n "__fish_firn_needs_command" -f -a "import" -d 'Bring what a file holds into a store'
+complete -c firn -n "__fish_firn_needs_command" -f -a "realise" -d 'Import, then fetch or build the system'
+complete -c firn -n "__fish_firn_needs_command" -f -a "realize" -d 'Import, then fetch or build the system'
+complete -c firn -n "__fish_firn_needs_command" -f -a "convert" -d 'Turn a stock stream into a firn file, or back'
+complete -c firn -n "__fish_firn_using_subcommand pack" -s o -l output -d 'The file to write, - for standard output' -r -F
+complete -c firn -n "__fish_firn_using_subcommand pack" -s e -l file -d 'Evaluate this file; <nixpkgs/nixos> works too' -r -F
+complete -c firn -n "__fish_firn_using_subcommand pack" -s A -l attr -d 'Take this attribute of the file' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l store -d 'Read from this store: a daemon, or local?root=DIR' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l max-size -d 'Refuse to write more bytes than this' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l keep -d 'Keep the derivation here under this name, so that a later delta finds it' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -s I -l include -d 'Add to the search path' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l arg -d 'An argument of the expression' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l argstr -d 'An argument of the expression that is a string' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l override-input -d 'Take another flake for an input' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand pack" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand pack" -l low-memory -d 'Write a file that is decoded in 40 MB of memory'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l provenance -d 'Record the flake, its lock and its revision, without credentials'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l impure -d 'Allow what a pure evaluation may not'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l offline -d 'Fetch nothing'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l refresh -d 'Fetch again what was fetched'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l accept-flake-config -d 'Take the settings that the flake asks for'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l no-write-lock-file -d 'Leave the lock file as it is'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l show-trace -d 'Show where an evaluation error comes from'
+complete -c firn -n "__fish_firn_using_subcommand pack" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand pack" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand pack" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand pack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l derivation -d 'Print derivations as Nix has them; with --json as nix derivation show' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l source -d 'List the files of sources; with --cat print their contents' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l tree -d 'Show why a path is in the file: the ways to it from the root' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l cat -d 'Print the contents of the files'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l sources -d 'List every file that travels, with its size'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand verify" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand verify" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand verify" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand verify" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand verify" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand verify" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand verify" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand import" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand import" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand import" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand import" -s o -l out-link -d 'Where the GC root goes' -r -F
+complete -c firn -n "__fish_firn_using_subcommand import" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand import" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand import" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand import" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand import" -l no-root -d 'Make no GC root: the next collection may delete what was imported'
+complete -c firn -n "__fish_firn_using_subcommand import" -l dry-run -d 'Say what would be done, and write nothing'
+complete -c firn -n "__fish_firn_using_subcommand import" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand import" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand import" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand import" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand realise" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand realise" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -s o -l out-link -d 'Where the GC root goes' -r -F
+complete -c firn -n "__fish_firn_using_subcommand realise" -s j -l max-jobs -d 'Builds at the same time' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -l cores -d 'Processors for each build' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand realise" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand realise" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand realise" -l no-root -d 'Make no GC root'
+complete -c firn -n "__fish_firn_using_subcommand realise" -l dry-run -d 'Say what would be built and fetched, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand realise" -l no-build -d 'Only fetch; refuse when something must be built'
+complete -c firn -n "__fish_firn_using_subcommand realise" -s L -l print-build-logs -d 'Print the lines of build logs'
+complete -c firn -n "__fish_firn_using_subcommand realise" -s k -l keep-going -d 'Go on with other builds after one failed'
+complete -c firn -n "__fish_firn_using_subcommand realise" -l fallback -d 'Build what cannot be fetched'
+complete -c firn -n "__fish_firn_using_subcommand realise" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand realise" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand realise" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand realise" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand realise" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand realize" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand realize" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -s o -l out-link -d 'Where the GC root goes' -r -F
+complete -c firn -n "__fish_firn_using_subcommand realize" -s j -l max-jobs -d 'Builds at the same time' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -l cores -d 'Processors for each build' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand realize" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand realize" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand realize" -l no-root -d 'Make no GC root'
+complete -c firn -n "__fish_firn_using_subcommand realize" -l dry-run -d 'Say what would be built and fetched, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand realize" -l no-build -d 'Only fetch; refuse when something must be built'
+complete -c firn -n "__fish_firn_using_subcommand realize" -s L -l print-build-logs -d 'Print the lines of build logs'
+complete -c firn -n "__fish_firn_using_subcommand realize" -s k -l keep-going -d 'Go on with other builds after one failed'
+complete -c firn -n "__fish_firn_using_subcommand realize" -l fallback -d 'Build what cannot be fetched'
+complete -c firn -n "__fish_firn_using_subcommand realize" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand realize" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand realize" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand realize" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand realize" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand convert" -l to -d 'The format to write, whatever OUT is called' -r -f -a "firn\t'A firn file'
+export\t'A stream of nix-store --export'
+export.gz\t'The same, gzip-compressed'
+export.xz\t'The same, xz-compressed'
+export.zst\t'The same, zstd-compressed'"
+complete -c firn -n "__fish_firn_using_subcommand convert" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand convert" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand convert" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand convert" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand convert" -l low-memory -d 'Write a file that is decoded in 40 MB of memory'
+complete -c firn -n "__fish_firn_using_subcommand convert" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand convert" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand convert" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand convert" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
