@@ -4,6 +4,7 @@
 //! and [`Session::close`]: three round trips for any number of paths. Realising goes on in the same session with
 //! [`Session::missing`] and [`Session::build`].
 
+mod activity;
 mod channel;
 mod connection;
 mod error;
@@ -18,6 +19,7 @@ mod ssh;
 mod url;
 mod wire;
 
+pub use activity::{Activities, Build, Tally};
 pub use error::{DaemonError, RemoteError};
 pub use handshake::{Greeting, Trust};
 pub use import::{ImportReport, Plan};
