@@ -3,14 +3,13 @@
 
 use crate::{
     CommandError, ExitCode, Output, Session,
-    dictionary::dictionary,
     error::io_code,
     event::{Meter, Sink, Work},
     schedule::Budget,
 };
 use firn_core::{
     Blob, Node, Proven, Spool,
-    codec::{CodecError, Dictionary, FramePolicy, is_incompressible},
+    codec::{CodecError, DICTIONARIES, Dictionary, FramePolicy, is_incompressible},
     derivation::Derivation,
     format::{Contents, Counts, FileWriter, FormatError, Header, Manifest, PackedFrame, Section, Written, pack_frame},
     recipe::{self, EncodedRecipe, Lane, RecipeError},
@@ -102,7 +101,7 @@ impl Session<'_> {
         let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
         let mut output = Output::create(target).map_err(failed)?;
         let packed = self.spool(Some(target))?;
-        let encoded = encode(closure, spool, packed, dictionary(), options, &mut output, self.sink)?;
+        let encoded = encode(closure, spool, packed, DICTIONARIES.last(), options, &mut output, self.sink)?;
         output.commit().map_err(failed)?;
         Ok(encoded)
     }

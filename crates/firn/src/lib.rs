@@ -3,7 +3,6 @@
 pub mod cli;
 pub mod command;
 mod decode;
-mod dictionary;
 mod encode;
 mod error;
 mod event;
@@ -18,7 +17,6 @@ mod spool_file;
 mod stock;
 
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode};
-pub use dictionary::{dictionaries, dictionary};
 pub use encode::{EncodeError, EncodeOptions, Encoded, encode};
 pub use error::{About, CommandError, io_code};
 pub use event::{Event, Silent, Sink, Work};

@@ -3,14 +3,13 @@
 use crate::{
     CommandError, DecodeOptions, ExitCode, Session,
     decode::decode,
-    dictionary::dictionaries,
     encode::system_host,
     error::About,
     input::{Content, Source},
     spool_file::FileSpool,
     stock::read_export,
 };
-use firn_core::{Proven, StorePath, format::Front};
+use firn_core::{Proven, StorePath, codec::DICTIONARIES, format::Front};
 use std::path::Path;
 
 /// A closure, and where its contents are.
@@ -48,7 +47,7 @@ impl Session<'_> {
         let (closure, front) = match input.content() {
             Content::Firn => {
                 let options = self.decode_options();
-                let decoded = decode(input, &mut spool, dictionaries(), &options, self.sink).about(&source)?;
+                let decoded = decode(input, &mut spool, DICTIONARIES, &options, self.sink).about(&source)?;
                 (decoded.closure, Some(decoded.front))
             }
             _ => (read_export(input, &mut spool, self.threads(), self.sink)?, None),

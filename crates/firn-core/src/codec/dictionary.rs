@@ -20,6 +20,15 @@ pub struct Dictionary<'a> {
     pub packed: &'a [u8],
 }
 
+/// All dictionaries of this release, in the order of their numbers. None ever changes: files name them.
+pub const DICTIONARIES: &[Dictionary<'static>] = &[Dictionary {
+    id: 1,
+    order: 16,
+    raw_bytes: 684_466,
+    // Records of derivations, made by examples/make_dictionary.rs from closures of tests/closures and examples.
+    packed: include_bytes!("dictionary/1.ppmd"),
+}];
+
 impl<'a> Dictionary<'a> {
     /// Packs a text for embedding. Memory is what the model had; frames primed with it take as much or more.
     pub fn pack(raw: &[u8], order: u8, memory_mib: u16) -> Result<Vec<u8>, CodecError> {
@@ -32,5 +41,17 @@ impl<'a> Dictionary<'a> {
         let mut raw = Vec::new();
         Unpacker::new(codec, self.packed, self.raw_bytes, &[])?.read_to_end(&mut raw).map_err(CodecError::from_io)?;
         Ok(raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::{hex, sha256};
+
+    #[test]
+    fn the_dictionary_is_the_frozen_one() {
+        let raw = DICTIONARIES[0].raw(64).unwrap();
+        assert_eq!(hex(&sha256(&raw)), "d6b559e6e054ece7240b05fbf1211b4dbc36c853ce13e0ee0e6c87b3d681dd1b");
     }
 }

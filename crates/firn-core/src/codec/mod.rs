@@ -10,7 +10,7 @@ mod unpacker;
 #[cfg(test)]
 mod tests;
 
-pub use dictionary::Dictionary;
+pub use dictionary::{DICTIONARIES, Dictionary};
 pub use encoding::Encoding;
 pub use policy::{FramePolicy, is_incompressible};
 pub use unpacker::Unpacker;

@@ -32,7 +32,11 @@ impl FramePolicy {
         let mut candidates: Vec<_> =
             orders.map(|(order, times)| Encoding::Ppmd7 { order, memory_mib: memory(times) }).into();
         if dictionary_bytes > 0 {
-            candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib: memory(52) });
+            // Primed wins wherever the dictionary is not small beside the frame; then nothing else is worth its time.
+            if raw_bytes < dictionary_bytes * 8 {
+                candidates.clear();
+            }
+            candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib: memory(30) });
         }
         Self { candidates, probe: false }
     }
