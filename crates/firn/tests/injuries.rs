@@ -101,7 +101,7 @@ fn a_firn_file_that_is_cut_or_flipped_anywhere_is_refused() {
         let decoded =
             firn::Input::from_reader(source, reader, 1 << 26).map_err(firn::CommandError::from).and_then(|input| {
                 let mut spool = session.spool(None)?;
-                Ok(firn::decode(input, &mut spool, firn::dictionaries(), &session.decode_options(), &Silent)?)
+                Ok(firn::decode(input, &mut spool, firn_core::codec::DICTIONARIES, &session.decode_options(), &Silent)?)
             });
         assert!(decoded.is_err(), "{what}");
     };
