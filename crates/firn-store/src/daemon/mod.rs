@@ -16,6 +16,7 @@ mod operation;
 pub mod replay;
 mod session;
 mod ssh;
+mod untrusted;
 mod url;
 mod wire;
 
@@ -26,6 +27,8 @@ pub use import::{ImportReport, Plan};
 pub use log::{Activity, Event, Events, Field, ResultKind, plain};
 pub use operation::{BuildResult, BuildStatus, Missing, PathInfo, Settings};
 pub use session::{Session, SessionOptions};
+#[doc(hidden)]
+pub use untrusted::read_untrusted;
 pub use url::{SshTarget, StoreUrl};
 pub use wire::WireError;
 

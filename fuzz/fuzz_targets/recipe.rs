@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../targets/core.rs"]
+mod core;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| core::recipe(data));
