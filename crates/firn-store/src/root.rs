@@ -68,18 +68,18 @@ pub fn check_root_name(name: &str) -> Result<(), RootError> {
     }
 }
 
-/// The absolute path of the link; `state_dir` is that of the store (`/nix/var/nix`).
-pub fn link_path(place: &RootPlace, environment: &Environment, state_dir: &Path) -> Result<PathBuf, RootError> {
+/// The absolute path of the link. `gcroots` is the store's own folder of roots where we may write to it: as root, or in
+/// a store of our own.
+pub fn link_path(place: &RootPlace, environment: &Environment, gcroots: Option<&Path>) -> Result<PathBuf, RootError> {
     match place {
         RootPlace::Link(link) => {
             std::path::absolute(link).map_err(|source| RootError::Io { link: link.clone(), source })
         }
         RootPlace::Name(name) => {
             check_root_name(name)?;
-            Ok(if environment.uid == 0 {
-                state_dir.join("gcroots/firn").join(name)
-            } else {
-                environment.user_state().ok_or(RootError::NoHome)?.join("firn/roots").join(name)
+            Ok(match gcroots {
+                Some(gcroots) => gcroots.join("firn").join(name),
+                None => environment.user_state().ok_or(RootError::NoHome)?.join("firn/roots").join(name),
             })
         }
     }
@@ -135,12 +135,13 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
         let environment = Environment { home: Some("/home/a".into()), uid: 1000, ..Environment::default() };
-        let path = |name: &str| link_path(&RootPlace::Name(name.to_owned()), &environment, Path::new("/nix/var/nix"));
+        let path = |name: &str| link_path(&RootPlace::Name(name.to_owned()), &environment, None);
         assert_eq!(path("web").unwrap(), Path::new("/home/a/.local/state/firn/roots/web"));
         for bad in ["", "..", ".web", "a/b", "a b", "$(x)", "a'b"] {
             assert!(matches!(path(bad), Err(RootError::Name(_))), "{bad}");
         }
-        let root = link_path(&RootPlace::Name("web".into()), &Environment::default(), Path::new("/nix/var/nix"));
+        let gcroots = Some(Path::new("/nix/var/nix/gcroots"));
+        let root = link_path(&RootPlace::Name("web".into()), &Environment::default(), gcroots);
         assert_eq!(root.unwrap(), Path::new("/nix/var/nix/gcroots/firn/web"));
     }
 }

@@ -90,7 +90,8 @@ impl ImportRequest {
     }
 
     fn root_requests(&self, closure: &Proven) -> Vec<RootRequest> {
-        if self.no_root {
+        // A remote host makes links at login, which a dry run must not.
+        if self.no_root || self.dry_run {
             return Vec::new();
         }
         let several = closure.roots().len() > 1;

@@ -24,8 +24,8 @@ pub(crate) struct Channel {
 
 /// Who makes the links of roots.
 pub(crate) enum Links {
-    /// This process; the store's state is in this folder.
-    Local { state_dir: PathBuf },
+    /// This process; in the store's own folder of roots where it may write to that.
+    Local { gcroots: Option<PathBuf> },
     /// The command that ssh has run has made them.
     Remote,
 }
@@ -37,11 +37,13 @@ pub(crate) fn open(
     roots: &[RootRequest],
     stop: Arc<AtomicBool>,
 ) -> Result<Channel, DaemonError> {
-    let local = |connection, state_dir: &Path| {
+    let owned = |connection, gcroots: Option<PathBuf>| {
         // What is wrong with a root is said before anything is sent.
-        roots.iter().try_for_each(|root| link_path(&root.place, environment, state_dir).map(|_| ()))?;
-        Ok(Channel { connection, links: Links::Local { state_dir: state_dir.to_owned() } })
+        roots.iter().try_for_each(|root| link_path(&root.place, environment, gcroots.as_deref()).map(|_| ()))?;
+        Ok(Channel { connection, links: Links::Local { gcroots } })
     };
+    let local =
+        |connection, state_dir: &Path| owned(connection, (environment.uid == 0).then(|| state_dir.join("gcroots")));
     match url {
         StoreUrl::Auto => {
             if let Some(remote) = environment.nix_remote.as_deref().filter(|remote| *remote != "auto") {
@@ -64,7 +66,8 @@ pub(crate) fn open(
         }
         StoreUrl::LocalRoot(root) => {
             let connection = stdio(Some(format!("local?root={}", root.display())), stop)?;
-            local(connection, &root.join("nix/var/nix"))
+            // Whoever may write the store may write there, and one link serves one store.
+            owned(connection, Some(root.join("nix/var/nix/gcroots")))
         }
         StoreUrl::Ssh(target) => {
             let command = ssh::command(target, environment.ssh_options.as_deref(), store_dir, roots)?;

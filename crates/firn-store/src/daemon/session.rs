@@ -196,12 +196,11 @@ impl Session {
         // What the daemon is told of, and what it has to list.
         let (mut register, mut listed) = (Vec::new(), Vec::new());
         match &self.channel.links {
-            Links::Local { state_dir } => {
-                let own = state_dir.join("gcroots");
+            Links::Local { gcroots } => {
                 for root in &roots {
-                    let link = link_path(&root.place, &self.environment, state_dir)?;
+                    let link = link_path(&root.place, &self.environment, gcroots.as_deref())?;
                     replace_link(&link, &self.store_dir.display(&root.target))?;
-                    if !link.starts_with(&own) {
+                    if !gcroots.as_ref().is_some_and(|gcroots| link.starts_with(gcroots)) {
                         register.push(text_of(&link)?);
                     }
                     listed.push(link.clone());
