@@ -237,7 +237,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__pack)
-            opts="-o -e -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,7 +288,7 @@ _firn() {
                     fi
                     return 0
                     ;;
-                -e)
+                -f)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"

@@ -44,7 +44,7 @@ complete -c firn -n "__fish_firn_needs_command" -f -a "realise" -d 'Import, then
 complete -c firn -n "__fish_firn_needs_command" -f -a "realize" -d 'Import, then fetch or build the system'
 complete -c firn -n "__fish_firn_needs_command" -f -a "convert" -d 'Turn a stock stream into a firn file, or back'
 complete -c firn -n "__fish_firn_using_subcommand pack" -s o -l output -d 'The file to write, - for standard output' -r -F
-complete -c firn -n "__fish_firn_using_subcommand pack" -s e -l file -d 'Evaluate this file; <nixpkgs/nixos> works too' -r -F
+complete -c firn -n "__fish_firn_using_subcommand pack" -s f -l file -d 'Evaluate this file; <nixpkgs/nixos> works too' -r -F
 complete -c firn -n "__fish_firn_using_subcommand pack" -s A -l attr -d 'Take this attribute of the file' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l store -d 'Read from this store: a daemon, or local?root=DIR' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l max-size -d 'Refuse to write more bytes than this' -r

@@ -1,73 +1,134 @@
-//! Prints, as a JSON object of path and text, every page that is made from the command line: docs/cli.md, man pages
-//! and completions. `cargo xtask generate` writes them.
+//! Man pages, completions and docs/cli.md, made from the command line itself: a JSON object of paths and texts on standard
+//! output, which `cargo xtask generate` writes and compares.
 
 use clap::Command;
-use clap_complete::{Shell, generate};
-use clap_mangen::{Man, roff};
-use firn::{ExitCode, cli::command_line};
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use clap_complete::Shell;
+use firn::{ExitCode, cli};
+use std::{collections::BTreeMap, error::Error, io};
 
-fn main() -> io::Result<()> {
-    let mut pages = BTreeMap::from([("docs/cli.md".to_owned(), markdown())]);
-    let mut firn = command_line();
+/// What the man page of firn says beside what clap knows. In roff.
+const EXAMPLES: &str = r#".SH EXAMPLES
+Press the system of a flake into a file, on any machine with Nix:
+.PP
+.RS
+.EX
+firn pack .#web \-o web.firn
+.EE
+.RE
+.PP
+Look at it, then import and build it on the host, as any user:
+.PP
+.RS
+.EX
+firn inspect web.firn
+firn import web.firn
+firn realise web.firn
+.EE
+.RE
+.PP
+Turn a stream of stock Nix into a firn file, and back:
+.PP
+.RS
+.EX
+nix\-store \-\-export $(nix\-store \-qR SYSTEM.drv) | firn convert \- web.firn
+firn convert web.firn web.export.gz
+.EE
+.RE
+.PP
+Fill the disk of a new host, without Nix:
+.PP
+.RS
+.EX
+firn import \-\-root /mnt web.firn
+.EE
+.RE
+"#;
+
+/// What clap_mangen puts before every section.
+const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
+
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("FIRN_TMPDIR", "as --tmp-dir"),
+    ("TMPDIR", "the first folder that is tried for contents that must be put aside, unless it is in memory"),
+    ("NO_COLOR", "no colours, when it is not empty"),
+    ("NIX_REMOTE", "the store to use, as for Nix, when --store and --root are not said"),
+    ("NIX_SSHOPTS", "options for ssh, as for Nix"),
+    ("XDG_STATE_HOME", "where ordinary users keep GC roots: below firn/roots in it"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut pages = BTreeMap::new();
+    let mut firn = cli::command_line().term_width(100);
     firn.build();
-    pages.insert("docs/man/firn.1".into(), man(&firn)?);
+    pages.insert("docs/cli.md".to_owned(), cli_page(&firn));
+    pages.insert("docs/man/firn.1".to_owned(), man(&firn, true)?);
     for command in firn.get_subcommands() {
-        pages.insert(format!("docs/man/firn-{}.1", command.get_name()), man(command)?);
+        let name = format!("firn-{}", command.get_name());
+        pages.insert(format!("docs/man/{name}.1"), man(&command.clone().display_name(name), false)?);
     }
-    for (shell, path) in [(Shell::Bash, "firn.bash"), (Shell::Zsh, "_firn"), (Shell::Fish, "firn.fish")] {
+    for (shell, file) in [(Shell::Bash, "firn.bash"), (Shell::Zsh, "_firn"), (Shell::Fish, "firn.fish")] {
         let mut text = Vec::new();
-        generate(shell, &mut command_line(), "firn", &mut text);
-        pages.insert(format!("docs/completions/{path}"), String::from_utf8_lossy(&text).into_owned());
+        clap_complete::generate(shell, &mut cli::command_line(), "firn", &mut text);
+        pages.insert(format!("docs/completions/{file}"), String::from_utf8(text)?);
     }
-    serde_json::to_writer(io::stdout().lock(), &pages)?;
-    io::stdout().flush()
+    serde_json::to_writer_pretty(io::stdout().lock(), &pages)?;
+    Ok(())
 }
 
-fn man(command: &Command) -> io::Result<String> {
-    let mut page = Vec::new();
-    // A version or a date would make the page stale by itself.
-    Man::new(command.clone().version(None::<&str>))
-        .title(command.get_display_name().unwrap_or("firn").to_uppercase())
-        .source("firn")
-        .manual("firn")
-        .render(&mut page)?;
-    if command.get_name() == "firn" {
-        let mut more = roff::Roff::default();
-        more.control("SH", ["EXIT STATUS"]);
-        for code in ExitCode::ALL {
-            more.control("TP", []).text([roff::bold(code.number().to_string())]).text([roff::roman(code.meaning())]);
-        }
-        more.control("SH", ["SEE ALSO"]);
-        more.text([roff::roman("firn(5), nix-store(1)")]);
-        more.to_writer(&mut page)?;
-    }
-    Ok(String::from_utf8_lossy(&page).into_owned())
-}
-
-fn markdown() -> String {
+fn cli_page(firn: &Command) -> String {
     let mut page = String::from(
-        "# The command line\n\nWritten by `cargo xtask generate`. Names, flags and exit codes are a contract: they change with a release note only.\n",
+        "# The command line\n\nMade from the program by `cargo xtask generate`; names, flags and exit codes are public \
+         contract.\n",
     );
-    let mut firn = command_line().term_width(100);
-    firn.build();
-    section(&mut page, "firn", &mut firn);
-    let names: Vec<_> = firn.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    for name in names {
-        if let Some(command) = firn.find_subcommand_mut(&name) {
-            section(&mut page, &format!("firn {name}"), command);
-        }
+    for command in std::iter::once(firn).chain(firn.get_subcommands()) {
+        let help = command.clone().render_long_help().to_string();
+        let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+        let name =
+            if command.get_name() == "firn" { "firn".to_owned() } else { format!("firn {}", command.get_name()) };
+        page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
     }
     page.push_str("\n## Exit codes\n\n");
     page.push_str(&ExitCode::markdown());
+    page.push_str("\nA signal ends firn as it ends any program: 130 in a shell for Ctrl-C. A panic is a defect.\n");
+    page.push_str("\n## Environment\n\n| variable | meaning |\n|---|---|\n");
+    for (name, meaning) in ENVIRONMENT {
+        page.push_str(&format!("| `{name}` | {meaning} |\n"));
+    }
     page
 }
 
-fn section(page: &mut String, title: &str, command: &mut Command) {
-    let help = command.clone().term_width(100).render_long_help().to_string();
-    let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
-    page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n")));
+fn man(command: &Command, whole: bool) -> Result<String, Box<dyn Error>> {
+    // No date: the page depends on the program alone.
+    let man = clap_mangen::Man::new(command.clone()).manual("firn").source(concat!("firn ", env!("CARGO_PKG_VERSION")));
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if whole {
+        man.render_subcommands_section(&mut text)?;
+    }
+    // Every section begins with the same definition of an apostrophe.
+    let (first, rest) = std::str::from_utf8(&text)?.split_at(PREAMBLE.len());
+    let mut text = first.to_owned() + &rest.replace(PREAMBLE, "");
+    if whole {
+        text.push_str(EXAMPLES);
+    }
+    text.push_str(".SH \"EXIT STATUS\"\n");
+    for code in ExitCode::ALL {
+        text.push_str(&format!(".TP 4\n{}\n{}\n", code.number(), roff(code.meaning())));
+    }
+    text.push_str(".SH ENVIRONMENT\n");
+    for (name, meaning) in ENVIRONMENT {
+        text.push_str(&format!(".TP\n{name}\n{}\n", roff(meaning)));
+    }
+    text.push_str(".SH \"SEE ALSO\"\n");
+    let also = if whole { "nix\\-store(1)" } else { "firn(1), nix\\-store(1)" };
+    text.push_str(&format!("{also}, firn(5)\n"));
+    Ok(text)
+}
+
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
 }

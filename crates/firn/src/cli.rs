@@ -64,22 +64,17 @@ pub enum Color {
     Never,
 }
 
-/// The commands.
+/// The commands. Help stands with the flags of each: here it would replace the longer one.
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "clap would print it in place of the docs of the flags")]
 pub enum Command {
-    /// Press a system into a file.
     Pack(pack::Pack),
-    /// Show what is in a file.
     Inspect(inspect::Inspect),
-    /// Decode everything and recompute every path.
     Verify(verify::Verify),
-    /// Bring what a file holds into a store.
     Import(import::Import),
-    /// Import, then fetch or build the system.
     #[command(visible_alias = "realize")]
     Realise(realise::Realise),
-    /// Turn a stock stream into a firn file, or back.
     Convert(convert::Convert),
 }
 

@@ -17,7 +17,7 @@ pub struct Pack {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: PathBuf,
     /// Evaluate this file; <nixpkgs/nixos> works too
-    #[arg(id = "expression", short, long = "file", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(id = "expression", short = 'f', long = "file", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<String>,
     /// Take this attribute of the file
     #[arg(short = 'A', long, value_name = "ATTR")]
