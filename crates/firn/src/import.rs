@@ -89,7 +89,7 @@ impl ImportRequest {
         }
     }
 
-    fn root_requests(&self, closure: &Proven) -> Vec<RootRequest> {
+    pub(crate) fn root_requests(&self, closure: &Proven) -> Vec<RootRequest> {
         // A remote host makes links at login, which a dry run must not.
         if self.no_root || self.dry_run {
             return Vec::new();

@@ -11,6 +11,7 @@ mod import;
 mod input;
 mod load;
 mod output;
+mod realise;
 mod schedule;
 mod session;
 mod spool_file;

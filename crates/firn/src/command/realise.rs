@@ -1,9 +1,15 @@
 //! `firn realise`: from a file to a built system.
 
 use super::import::Target;
-use crate::{CommandError, Session};
+use crate::{
+    CommandError, ExitCode, ImportRequest, Session, default_threads,
+    realise::{RealiseRequest, Subject, realise},
+};
 use clap::{ArgGroup, Args, ValueHint};
-use std::path::PathBuf;
+use firn_core::{StoreDir, StorePath};
+use firn_store::daemon::Settings;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
 /// Import, then fetch or build the system.
 ///
@@ -51,7 +57,63 @@ pub struct Realise {
 
 impl Realise {
     /// Runs it.
-    pub fn run(self, _session: &Session<'_>) -> Result<(), CommandError> {
-        Err(super::not_built("realise"))
+    pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
+        let settings = self.settings()?;
+        let import = ImportRequest {
+            target: self.target.store()?,
+            expect: self.target.expect.clone(),
+            out_link: self.out_link,
+            no_root: self.no_root,
+            dry_run: self.dry_run,
+        };
+        let request = RealiseRequest { import, settings, no_build: self.no_build, logs: self.print_build_logs };
+        let subject = match root_in_store(&self.file) {
+            Some((store_dir, root)) => Subject::Path(store_dir, root),
+            None => Subject::Loaded(Box::new(session.load_host(&self.file)?)),
+        };
+        let realised = realise(&subject, &request, session)?;
+        let display = |path: &StorePath| subject.store_dir().display(path);
+        if session.globals.json {
+            return session.json(&json!({
+                "version": 1,
+                "outputs": realised.outputs.iter().map(display).collect::<Vec<_>>(),
+                "links": realised.links,
+                "built": realised.missing.build.len(),
+                "fetched": realised.missing.substitute.len(),
+                "download_bytes": realised.missing.download_size,
+                "dry_run": request.import.dry_run,
+            }));
+        }
+        for output in &realised.outputs {
+            session.result(display(output))?;
+        }
+        for link in &realised.links {
+            session.sink.note(&format!("kept by {}", link.display()));
+        }
+        Ok(())
     }
+
+    fn settings(&self) -> Result<Settings, CommandError> {
+        let mut settings = Settings::default();
+        if let Some(jobs) = &self.max_jobs {
+            settings.max_jobs = match jobs.as_str() {
+                "auto" => default_threads() as u64,
+                number => number.parse().map_err(|_| {
+                    CommandError::new(ExitCode::Usage, format!("-j takes a number or auto, not {number:?}"))
+                })?,
+            };
+        }
+        settings.cores = self.cores.unwrap_or(settings.cores);
+        settings.keep_going = self.keep_going;
+        settings.fallback = self.fallback;
+        settings.overrides = self.option.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        Ok(settings)
+    }
+}
+
+/// A derivation of the store that is named by its path. A file of that name elsewhere is a file.
+fn root_in_store(file: &Path) -> Option<(StoreDir, StorePath)> {
+    let (folder, name) = (file.parent()?.to_str()?, file.file_name()?.to_str()?);
+    let path = StorePath::from_base_name(name.as_bytes()).ok().filter(StorePath::is_derivation)?;
+    Some((StoreDir::new(folder).ok()?, path))
 }

@@ -1,0 +1,265 @@
+//! From a file, or a derivation in the store, to a built system.
+
+use crate::{
+    CommandError, ExitCode, ImportRequest, Loaded, Session, StoreTarget,
+    event::{Event, Sink, Work},
+    import::{environment, import_daemon},
+    load::root_name,
+};
+use firn_core::{Node, Spool, StoreDir, StorePath, derivation::Derivation};
+use firn_store::{
+    daemon::{self, Activities, BuildResult, Missing, SessionOptions, Settings, StoreUrl},
+    root::{RootPlace, RootRequest},
+};
+use std::path::PathBuf;
+
+/// What is wanted of a realisation.
+#[derive(Debug)]
+pub(crate) struct RealiseRequest {
+    /// How to import, and whether to.
+    pub(crate) import: ImportRequest,
+    /// Settings of the daemon.
+    pub(crate) settings: Settings,
+    /// Only fetch.
+    pub(crate) no_build: bool,
+    /// Show log lines.
+    pub(crate) logs: bool,
+}
+
+/// What was realised.
+#[derive(Debug)]
+pub(crate) struct Realised {
+    /// Outputs that are there now, those called `out` only where there is one.
+    pub(crate) outputs: Vec<StorePath>,
+    /// What had to be done.
+    pub(crate) missing: Missing,
+    /// The GC roots.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+/// What to realise.
+pub(crate) enum Subject {
+    /// Roots of a closure that is imported first.
+    Loaded(Box<Loaded>),
+    /// A derivation that is in the store.
+    Path(StoreDir, StorePath),
+}
+
+impl Subject {
+    pub(crate) fn store_dir(&self) -> &StoreDir {
+        match self {
+            Self::Loaded(loaded) => loaded.closure.store_dir(),
+            Self::Path(store_dir, _) => store_dir,
+        }
+    }
+
+    fn roots(&self) -> Vec<StorePath> {
+        match self {
+            Self::Loaded(loaded) => loaded.closure.roots().to_vec(),
+            Self::Path(_, path) => vec![path.clone()],
+        }
+    }
+
+    /// The text of a root that is a derivation.
+    fn derivation(&self, root: &StorePath) -> Option<Derivation> {
+        let text = match self {
+            Self::Loaded(loaded) => {
+                let path = loaded.closure.paths().iter().find(|p| p.path() == root).filter(|p| p.is_derivation())?;
+                let Node::Regular { contents, .. } = path.content() else { return None };
+                loaded.spool.get(*contents).ok()?
+            }
+            // On another host it cannot be read; then the results of the build tell the outputs.
+            Self::Path(store_dir, _) => std::fs::read(store_dir.display(root)).ok()?,
+        };
+        Derivation::parse(&text).ok()
+    }
+}
+
+pub(crate) fn realise(
+    subject: &Subject,
+    request: &RealiseRequest,
+    session: &Session<'_>,
+) -> Result<Realised, CommandError> {
+    let sink = session.sink;
+    let StoreTarget::Daemon(url) = &request.import.target else {
+        return Err(CommandError::new(ExitCode::Usage, "building needs Nix, and --root writes without it")
+            .hint("say --store 'local?root=DIR', which runs the Nix of this machine on the folder"));
+    };
+    let store_dir = subject.store_dir().clone();
+    let mut roots = Vec::new();
+    if let Subject::Loaded(loaded) = subject {
+        request.import.check_expected(loaded)?;
+        // The link that a person named is for the result; the recipe is kept under the name of the host.
+        let by_name = ImportRequest { out_link: None, ..request.import.clone() };
+        roots = by_name.root_requests(&loaded.closure);
+    }
+    let options = SessionOptions { settings: request.settings.clone(), roots, ..SessionOptions::default() };
+    let mut store = daemon::Session::open(url, &environment(), &store_dir, options)?;
+    let mut links = Vec::new();
+    if let Subject::Loaded(loaded) = subject {
+        let imported = import_daemon(&mut store, loaded, &request.import, sink)?;
+        if request.import.dry_run && imported.added > 0 {
+            sink.note(&format!("{} paths would be imported before: what is built is known then", imported.added));
+            return Ok(Realised { outputs: Vec::new(), missing: Missing::default(), links });
+        }
+        sink.note(&format!("{} paths came, {} were there", imported.added, imported.present));
+        links = imported.links;
+    }
+    let targets: Vec<String> = subject.roots().iter().map(|root| target(&store_dir, root)).collect();
+    let mut quiet = |_: daemon::Event| {};
+    let missing = store.missing(&targets, &mut quiet)?;
+    announce(&missing, sink);
+    if request.no_build && !missing.build.is_empty() {
+        let mut error = CommandError::new(
+            ExitCode::WouldBuild,
+            format!("{} derivations would have to be built, and --no-build forbids it", missing.build.len()),
+        );
+        for path in missing.build.iter().take(20) {
+            error = error.hint(format!("not in any substituter: {path}"));
+        }
+        return Err(error);
+    }
+    if request.import.dry_run {
+        return Ok(Realised { outputs: Vec::new(), missing, links });
+    }
+    let results = build(&mut store, &targets, request.logs, sink)?;
+    let outputs = outputs(subject, &results);
+    if !request.import.no_root {
+        links.extend(keep_results(&outputs, subject, url, request, sink)?);
+    }
+    store.close(&mut quiet)?;
+    Ok(Realised { outputs, missing, links })
+}
+
+fn target(store_dir: &StoreDir, root: &StorePath) -> String {
+    let path = store_dir.display(root);
+    if root.is_derivation() { format!("{path}!*") } else { path }
+}
+
+/// Says what is built and what fetched, as Nix does before it begins.
+fn announce(missing: &Missing, sink: &dyn Sink) {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    if !missing.build.is_empty() {
+        sink.note(&format!("{} derivations will be built", missing.build.len()));
+        missing.build.iter().for_each(|path| sink.detail(&format!("  {path}")));
+    }
+    if !missing.substitute.is_empty() {
+        sink.note(&format!(
+            "{} paths will be fetched ({:.1} MiB to download, {:.1} MiB unpacked)",
+            missing.substitute.len(),
+            mib(missing.download_size),
+            mib(missing.nar_size)
+        ));
+        missing.substitute.iter().for_each(|path| sink.detail(&format!("  {path}")));
+    }
+    if !missing.unknown.is_empty() {
+        sink.warn(&format!("nothing is known of {} paths, {} among them", missing.unknown.len(), missing.unknown[0]));
+    }
+}
+
+fn build(
+    store: &mut daemon::Session,
+    targets: &[String],
+    logs: bool,
+    sink: &dyn Sink,
+) -> Result<Vec<BuildResult>, CommandError> {
+    let mut activities = Activities::default();
+    let mut failures: Vec<String> = Vec::new();
+    sink.event(Event::Begin { work: Work::Build, bytes: None, paths: None });
+    let mut events = |event: daemon::Event| {
+        if let daemon::Event::Result { id, kind: daemon::ResultKind::BuildLogLine, fields } = &event
+            && let (true, Some(line)) = (logs, fields.first().and_then(daemon::Field::text))
+        {
+            let derivation = activities.build(*id).map(|b| short_name(&b.derivation)).unwrap_or_default();
+            sink.event(Event::Log { derivation: &derivation, line: &daemon::plain(line) });
+        }
+        if let daemon::Event::Line(line) = &event {
+            if line.contains("failed") && line.contains(".drv") {
+                failures.push(line.clone());
+            }
+            sink.detail(line);
+        }
+        activities.event(&event);
+        let (builds, copies) = (activities.builds(), activities.copies());
+        sink.event(Event::Progress { bytes: activities.copied_bytes().done, paths: builds.done + copies.done });
+    };
+    let results = store.build(targets, &mut events);
+    sink.event(Event::End);
+    let results = results?;
+    let Some(failed) = results.iter().find(|result| !result.status.is_success()) else { return Ok(results) };
+    let mut error = CommandError::new(ExitCode::Build, failed.message.trim().to_owned()).about(&failed.target);
+    failures.dedup();
+    for failure in failures {
+        let derivation = failure.split(['\'', ' ']).find(|word| word.ends_with(".drv")).unwrap_or_default();
+        error = error.hint(failure.trim().to_owned());
+        for line in
+            activities.ended_build(derivation).map(|b| &b.log).into_iter().flatten().take(if logs { 0 } else { 25 })
+        {
+            error = error.hint(format!("{}> {}", short_name(derivation), daemon::plain(line)));
+        }
+    }
+    Err(error)
+}
+
+fn short_name(derivation: &str) -> String {
+    let base = derivation.rsplit('/').next().unwrap_or_default();
+    base.get(33..).unwrap_or(base).trim_end_matches(".drv").to_owned()
+}
+
+fn outputs(subject: &Subject, results: &[BuildResult]) -> Vec<StorePath> {
+    let mut outputs = Vec::new();
+    for (root, result) in subject.roots().iter().zip(results) {
+        if !root.is_derivation() {
+            outputs.push(root.clone());
+            continue;
+        }
+        let drv = subject.derivation(root).unwrap_or_default();
+        let mut known: Vec<(String, StorePath)> = result.outputs.clone();
+        if known.is_empty() {
+            let paths = drv.outputs.iter().filter_map(|o| {
+                let path = subject.store_dir().parse(&o.path).ok()?;
+                Some((String::from_utf8_lossy(&o.name).into_owned(), path))
+            });
+            known.extend(paths);
+        }
+        match known.iter().find(|(name, _)| name == "out") {
+            Some((_, path)) => outputs.push(path.clone()),
+            None => outputs.extend(known.into_iter().map(|(_, path)| path)),
+        }
+    }
+    outputs
+}
+
+/// Roots for the results, made while the session that built them is open.
+fn keep_results(
+    outputs: &[StorePath],
+    subject: &Subject,
+    url: &StoreUrl,
+    request: &RealiseRequest,
+    sink: &dyn Sink,
+) -> Result<Vec<PathBuf>, CommandError> {
+    let place = |number: usize, output: &StorePath| match &request.import.out_link {
+        Some(link) if number == 0 => RootPlace::Link(link.clone()),
+        Some(link) => {
+            let mut name = link.file_name().unwrap_or_default().to_owned();
+            name.push(format!("-{}", number + 1));
+            RootPlace::Link(link.with_file_name(name))
+        }
+        None => RootPlace::Name(format!("{}-result", root_name(output))),
+    };
+    let roots: Vec<RootRequest> = outputs
+        .iter()
+        .enumerate()
+        .map(|(n, output)| RootRequest { place: place(n, output), target: output.clone() })
+        .collect();
+    if roots.is_empty() {
+        sink.warn("the daemon does not say what was built, so no GC root keeps it");
+        return Ok(Vec::new());
+    }
+    let options = SessionOptions { roots, ..SessionOptions::default() };
+    let mut store = daemon::Session::open(url, &environment(), subject.store_dir(), options)?;
+    let mut quiet = |_: daemon::Event| {};
+    let links = store.make_roots(&mut quiet)?;
+    store.close(&mut quiet)?;
+    Ok(links)
+}
