@@ -79,7 +79,7 @@ pub enum DirectError {
         found: String,
     },
     /// The database refused.
-    #[error("the database {}", path.display())]
+    #[error("cannot write the database {}", path.display())]
     Database {
         /// The database file.
         path: PathBuf,
@@ -95,6 +95,9 @@ pub enum DirectError {
     /// A GC root may not be called so.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// Two GC roots of one name: the second would replace the first.
+    #[error("two GC roots are to be called {0}")]
+    RootTwice(String),
     /// The closure is of another store directory.
     #[error("the paths are for {wanted}, the store is {found}")]
     StoreDir {

@@ -19,8 +19,11 @@ pub(super) struct RootLinks<'a> {
 
 impl<'a> RootLinks<'a> {
     pub(super) fn draft(gcroots: &Directory, store_dir: &StoreDir, roots: &'a [Root<'a>]) -> Result<Self, DirectError> {
-        for root in roots {
+        for (n, root) in roots.iter().enumerate() {
             check_root_name(root.name)?;
+            if roots[..n].iter().any(|other| other.name == root.name) {
+                return Err(DirectError::RootTwice(root.name.to_owned()));
+            }
         }
         let targets = roots.iter().map(|root| store_dir.display(root.path)).collect();
         let dir = if roots.is_empty() { None } else { Some(gcroots.enter("firn", |_| Ok(()))?) };

@@ -24,7 +24,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -89,6 +89,11 @@ impl StoreFolder {
     pub fn open(root: &Path, store_dir: StoreDir, progress: Progress<'_>) -> Result<Self, DirectError> {
         let layout = Layout::open(root, &store_dir, &|lock| progress(Step::Waiting(lock)))?;
         Ok(Self { layout, store_dir })
+    }
+
+    /// Where the GC root of this name is.
+    pub fn root_link(&self, name: &str) -> PathBuf {
+        self.layout.gcroots.path.join("firn").join(name)
     }
 
     /// Writes what is missing of a closure, registers it and makes its GC roots.
@@ -182,6 +187,11 @@ impl StoreFolder {
         }
         Ok(())
     }
+}
+
+/// The state directory of a store folder, `root/nix/var/nix`; beside the store where its directory is another one.
+pub fn state_dir(root: &Path, store_dir: &StoreDir) -> PathBuf {
+    root.join(layout::state_dir(store_dir).trim_start_matches('/'))
 }
 
 /// Names and paths of the outputs that a derivation knows. Nix registers none for a text that it cannot read either.

@@ -112,7 +112,7 @@ fn names_that_lead_out_of_a_directory_are_refused_with_nothing_left_behind() {
 }
 
 #[test]
-fn names_of_roots_that_lead_out_are_refused() {
+fn names_of_roots_that_lead_out_or_are_there_twice_are_refused() {
     let (closure, folder) = (small(&StoreDir::default()), Folder::new());
     let store = firn_store::direct::StoreFolder::open(folder.path(), StoreDir::default(), &|_| ()).unwrap();
     for name in ["..", "a/b", "", ".hidden", "a\0"] {
@@ -120,6 +120,10 @@ fn names_of_roots_that_lead_out_are_refused() {
         let error = store.import(&closure.proven, &closure.spool, &[root], &|_| ()).unwrap_err();
         assert!(matches!(error, DirectError::Root(_)), "{name:?}: {error}");
     }
+    let root = firn_store::direct::Root { name: "web", path: closure.root() };
+    let error = store.import(&closure.proven, &closure.spool, &[root, root], &|_| ()).unwrap_err();
+    assert!(matches!(error, DirectError::RootTwice(_)), "{error}");
+    assert!(files(&folder.store()).is_empty());
 }
 
 #[test]
