@@ -12,8 +12,8 @@ mod handshake;
 mod import;
 mod log;
 mod operation;
-#[doc(hidden)]
-pub mod replay;
+#[cfg(test)]
+mod replay;
 mod session;
 mod ssh;
 mod untrusted;

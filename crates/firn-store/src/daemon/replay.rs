@@ -1,33 +1,30 @@
-//! A whole session's answers read from bytes: what fuzzing feeds, and recordings of real daemons.
+//! Answers of real daemons, recorded and read again.
 
 use super::{
     connection::read_preamble,
     error::DaemonError,
     handshake::{Greeting, read_greeting},
     log::Events,
-    operation::{BuildResult, Missing, PathInfo, Replies},
-    wire::{Input, Reader},
+    operation::{BuildResult, Missing, Replies},
+    wire::Reader,
 };
 use firn_core::{StoreDir, StorePath};
 
 /// What the answers say.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "for tests")]
-pub struct Replayed {
-    pub links: Vec<String>,
-    pub greeting: Greeting,
-    pub before: Vec<StorePath>,
-    pub after: Vec<StorePath>,
-    pub roots: Vec<(String, StorePath)>,
-    pub missing: Missing,
-    pub results: Vec<BuildResult>,
-    pub info: Option<PathInfo>,
+pub(super) struct Replayed {
+    links: Vec<String>,
+    greeting: Greeting,
+    before: Vec<StorePath>,
+    after: Vec<StorePath>,
+    roots: Vec<(String, StorePath)>,
+    missing: Missing,
+    results: Vec<BuildResult>,
 }
 
 /// Reads the answers to: the remote script, the greeting, QueryValidPaths, AddMultipleToStore, QueryValidPaths, an
-/// AddIndirectRoot for each link and its pending one, FindRoots, QueryMissing, BuildPathsWithResults, and QueryPathInfo
-/// if there is more.
-pub fn replay(bytes: &[u8], events: Events<'_>) -> Result<Replayed, DaemonError> {
+/// AddIndirectRoot for each link and its pending one, FindRoots, QueryMissing, BuildPathsWithResults.
+pub(super) fn replay(bytes: &[u8], events: Events<'_>) -> Result<Replayed, DaemonError> {
     let mut reader = Reader::new(bytes);
     let links = read_preamble(&mut reader, events)?;
     let greeting = read_greeting(&mut reader, "the recording", events)?;
@@ -43,18 +40,9 @@ pub fn replay(bytes: &[u8], events: Events<'_>) -> Result<Replayed, DaemonError>
     let roots = replies.roots()?;
     let missing = replies.missing()?;
     let results = replies.build_results()?;
-    let more = !replies.reader.at_end()?;
-    let info = if more { replies.path_info()? } else { None };
-    Ok(Replayed { links, greeting, before, after, roots, missing, results, info })
+    Ok(Replayed { links, greeting, before, after, roots, missing, results })
 }
 
-impl<I: Input> Reader<I> {
-    fn at_end(&mut self) -> std::io::Result<bool> {
-        Ok(std::io::BufRead::fill_buf(&mut self.input)?.is_empty())
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::{
         super::{Activity, BuildStatus, Event, ResultKind},

@@ -65,7 +65,7 @@ impl Input for &[u8] {
 
 /// Reads what a daemon sends. Memory is taken as bytes arrive, never as they are announced.
 pub(crate) struct Reader<I> {
-    pub(super) input: BufReader<I>,
+    input: BufReader<I>,
     offset: u64,
     budget: u64,
 }
