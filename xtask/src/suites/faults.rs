@@ -13,7 +13,7 @@ const HEAD: &str = "# Faults
 
 What `firn import` says and leaves behind when its input is wrong or the machine fails. Seen by `cargo xtask e2e faults`
 on Nix 2.26, which fails when this page differs; `FIRN_BLESS=1` writes it anew. The second run is the same command with
-the whole file on the mended machine.
+the whole file on the mended machine. Where the message depends on the moment, there is none here.
 
 | fault | who | into | exit code | message | store | second run |
 |---|---|---|---|---|---|---|
@@ -74,6 +74,16 @@ struct Fault {
     after: &'static str,
 }
 
+/// Faults whose message, and what is in the store by then, depend on the moment.
+const VARYING: &[&str] = &[
+    "two at once",
+    "a collector at the same time",
+    "killed after 10 ms",
+    "killed after 50 ms",
+    "the daemon dies",
+    "the line is cut",
+];
+
 const FAULTS: &[Fault] = &[
     Fault { name: "none", into: &Into::ALL, before: "", run: "$import good.firn", after: "" },
     Fault {
@@ -129,7 +139,7 @@ const FAULTS: &[Fault] = &[
         name: "no such host",
         into: &[Into::Ssh],
         before: "",
-        run: "$import --store ssh-ng://nohost good.firn",
+        run: "firn import --store ssh-ng://nohost good.firn",
         after: "",
     },
     Fault {
@@ -181,12 +191,15 @@ const FAULTS: &[Fault] = &[
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     let (near, far) = (scene.host("near")?, scene.bed.host(scene.release, "far")?);
     lay(&near)?;
+    // Cut lines are many here, and OpenSSH 9.8 shuts out who has them.
+    far.root("echo PerSourcePenalties no >>/etc/ssh/sshd_config; systemctl restart sshd")?.ok()?;
+    far.fate("wait")?;
     let mut rows = Vec::new();
     for fault in FAULTS {
         for who in ["root", "alice"] {
             for into in fault.into {
                 let place = Place { near: &near, far: &far, who, into: *into };
-                rows.extend(row(&place, fault, checks));
+                rows.extend(place.row(fault, fault.run, checks));
             }
         }
     }
@@ -217,10 +230,6 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         Ok(())
     });
     Ok(())
-}
-
-fn row(place: &Place<'_>, fault: &Fault, checks: &mut Checks) -> Option<String> {
-    place.row(fault, fault.run, checks)
 }
 
 /// Lays the closure, its injuries and the means of the faults into a host, and users' keys.
@@ -277,6 +286,14 @@ impl Place<'_> {
         Ok(self.store().root(&script)?.ok()?.replace('\n', "/"))
     }
 
+    /// Lets a collector run over a host's own store; a folder has none of its own.
+    fn collect(&self) -> Result<()> {
+        if self.into == Into::Folder {
+            return Ok(());
+        }
+        self.store().root("nix-store --gc >/dev/null 2>&1")?.ok().map(drop)
+    }
+
     fn clean(&self) -> Result<()> {
         let script = "rm -rf /home/alice/.local/state/firn /root/.local/state/firn /nix/var/nix/gcroots/firn; \
                       nix-store --gc >/dev/null 2>&1; rm -rf $disk; mkdir -p $disk; chown $who: $disk";
@@ -296,29 +313,26 @@ impl Place<'_> {
             let ended = ended?;
             let after = self.state()?;
             ensure!(ended.code < 100 || ended.code == 137, "exit code {}: {}", ended.code, ended.stderr);
-            let again = self.import("$import good.firn")?;
-            ensure!(again.code == 0, "second run: exit code {}: {}", again.code, again.stderr);
-            let last = self.state()?;
-            if self.into != Into::Folder {
-                self.store().root("nix-store --gc >/dev/null 2>&1")?.ok()?;
+            if ended.code == 0 {
+                self.collect()?;
+                ensure!(self.state()? == after, "not all of it is rooted: {}", ended.stderr);
             }
+            let again = self.import("$import good.firn")?;
+            ensure!(again.code == 0, "{}; second run: exit code {}: {}", ended.stderr, again.code, again.stderr);
+            let last = self.state()?;
+            self.collect()?;
             ensure!(self.state()? == last, "second run: not all of it is rooted");
-            let store = if after == before || after == "0" {
-                "unchanged"
-            } else if after == last {
-                "complete"
-            } else {
-                "partial"
+            let interrupted = VARYING.contains(&fault.name);
+            let unchanged = after == before || after == "0";
+            ensure!(ended.code == 0 || unchanged || interrupted, "store is {after}, was {before}");
+            let message = if interrupted { String::new() } else { message(&ended.stderr) };
+            let store = match () {
+                () if ended.code == 0 => "all of it",
+                () if interrupted => "what was whole by then",
+                () => "unchanged",
             };
-            let killed = ended.code == 137;
-            ensure!(
-                store != "partial" || killed || ended.code == 11,
-                "store is {after}, was {before}, complete is {last}"
-            );
-            let message = if killed { String::new() } else { message(&ended.stderr) };
-            let store = if killed { "not more than whole paths" } else { store };
             row = Some(format!(
-                "| {} | {} | {} | {} | {message} | {store} | complete |",
+                "| {} | {} | {} | {} | {message} | {store} | all of it |",
                 fault.name,
                 self.who,
                 self.into.name(),
