@@ -4,8 +4,9 @@
 
 use firn_core::{
     MemorySpool, StorePath,
-    codec::{Encoding, FramePolicy},
+    codec::{DICTIONARIES, Encoding, FramePolicy},
     format::{Counts, FileReader, FileWriter, Header, Limits, Manifest, Section, pack_frame},
+    hash::{hex, sha256},
 };
 use std::io::Read;
 
@@ -103,6 +104,22 @@ fn the_limits_of_the_page_are_those_of_the_reader() {
         ("entries of provenance", Limits::PROVENANCE as u64),
     ] {
         let row = format!("| {what} | {value} |");
+        assert!(PAGE.contains(&row), "the page lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_dictionaries_of_the_page_are_those_of_the_codec() {
+    for dictionary in DICTIONARIES {
+        let text = dictionary.raw(64).expect("it is a stream");
+        let row = format!(
+            "| {} | `derivations` | {} | {} | {} | `{}` |",
+            dictionary.id,
+            dictionary.order,
+            dictionary.raw_bytes,
+            dictionary.packed.len(),
+            hex(&sha256(&text))
+        );
         assert!(PAGE.contains(&row), "the page lacks the row {row}");
     }
 }

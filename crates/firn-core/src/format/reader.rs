@@ -67,8 +67,13 @@ impl<R: Read> Iterator for FileReader<R> {
 }
 
 fn read_packed<R: Read>(input: &mut Counted<R>, frame: &FrontFrame) -> Result<(Sha256, Vec<u8>), FormatError> {
+    // The claim was held against the limits; what is reserved is touched only as bytes arrive.
+    const AT_ONCE: u64 = 32 << 20;
     let mut hasher = sha2::Sha256::new();
     let mut bytes = Vec::new();
+    if frame.known.is_some() {
+        bytes.reserve_exact(usize::try_from(frame.packed_bytes.min(AT_ONCE)).unwrap_or_default());
+    }
     input.pieces(frame.packed_bytes, |piece| {
         hasher.update(piece);
         if frame.known.is_some() {
