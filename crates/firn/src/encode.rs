@@ -9,7 +9,7 @@ use crate::{
 };
 use firn_core::{
     Blob, Node, Proven, Spool,
-    codec::{CodecError, DICTIONARIES, Dictionary, FramePolicy, is_incompressible},
+    codec::{CodecError, DICTIONARIES, Dictionary, FramePolicy, frame_cuts, is_incompressible},
     derivation::Derivation,
     format::{Contents, Counts, FileWriter, FormatError, Header, Manifest, PackedFrame, Section, Written, pack_frame},
     recipe::{self, EncodedRecipe, Lane, RecipeError},
@@ -216,7 +216,7 @@ fn jobs(recipe: &EncodedRecipe, dictionary_bytes: u64, options: &EncodeOptions) 
     let mut jobs = Vec::new();
     let max_memory = if options.low_memory { 8 } else { 64 };
     let mut in_memory = |section, range: std::ops::Range<usize>, policy: FramePolicy| {
-        let memory = encoder_memory(&policy, range.len() as u64);
+        let memory = policy.memory_bytes(range.len() as u64);
         jobs.push(Job { section, raw: Raw::Memory(range), policy, memory });
     };
     let names = recipe.source_names.len();
@@ -233,61 +233,23 @@ fn jobs(recipe: &EncodedRecipe, dictionary_bytes: u64, options: &EncodeOptions) 
         let n = rest.iter().take_while(|(_, other)| other == lane).count();
         let (run, after) = rest.split_at(n);
         rest = after;
-        let lens: Vec<u64> = run.iter().map(|(blob, _)| blob.len).collect();
-        let cuts = frame_cuts(*lane, &lens);
-        cut(run, &cuts, |blobs, number| {
+        let cuts = frame_cuts(*lane, run.iter().map(|(blob, _)| blob.len));
+        cut(run, &cuts, |blobs| {
             let raw = Raw::Contents(blobs);
-            let _ = number;
-            let policy = sources_policy(*lane, len(&raw), options.low_memory);
-            let memory = encoder_memory(&policy, len(&raw));
+            let policy = FramePolicy::Contents { lane: *lane, low_memory: options.low_memory };
+            let memory = policy.memory_bytes(len(&raw));
             jobs.push(Job { section: Section::Sources, raw, policy, memory });
         });
     }
     jobs
 }
 
-fn frame_cuts(lane: Lane, lens: &[u64]) -> Vec<u64> {
-    let limit: u64 = match lane {
-        Lane::Dense => 4 << 20,
-        _ => 16 << 20,
-    };
-    let (mut cuts, mut start, mut at) = (Vec::new(), 0, 0);
-    for len in lens {
-        if at > start && (lane == Lane::Large || at + len - start > limit) {
-            cuts.push(at);
-            start = at;
-        }
-        at += len;
-        while at - start > limit {
-            start += limit;
-            cuts.push(start);
-        }
-    }
-    if at > start {
-        cuts.push(at);
-    }
-    cuts
-}
-
-fn sources_policy(lane: Lane, raw: u64, low_memory: bool) -> FramePolicy {
-    match lane {
-        Lane::Dense => FramePolicy::stored(),
-        Lane::Tree => FramePolicy::tree(low_memory),
-        Lane::Small | Lane::Large => FramePolicy::sources(raw, if low_memory { 8 } else { 64 }),
-    }
-}
-
-fn encoder_memory(policy: &FramePolicy, raw: u64) -> u64 {
-    let _ = policy;
-    raw + (64 << 20)
-}
-
 /// Cuts a run of contents at byte positions.
-fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>, usize)) {
+fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
     let mut blobs = run.iter().map(|(blob, _)| *blob).filter(|b| b.len > 0);
     let mut left: Option<Blob> = None;
     let mut at = 0;
-    for (number, end) in cuts.iter().enumerate() {
+    for end in cuts {
         let mut pieces = Vec::new();
         while at < *end {
             let Some(blob) = left.take().or_else(|| blobs.next()) else { break };
@@ -299,7 +261,7 @@ fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>, usiz
             }
         }
         if !pieces.is_empty() {
-            frame(pieces, number);
+            frame(pieces);
         }
     }
 }
@@ -397,7 +359,7 @@ mod tests {
     fn a_cut_goes_through_a_file_where_it_must() {
         let blob = |offset, len| (Blob { offset, len }, Lane::Large);
         let mut frames = Vec::new();
-        cut(&[blob(0, 3), blob(10, 0), blob(20, 5)], &[4, 8], |blobs, _| frames.push(blobs));
+        cut(&[blob(0, 3), blob(10, 0), blob(20, 5)], &[4, 8], |blobs| frames.push(blobs));
         let expected =
             [vec![Blob { offset: 0, len: 3 }, Blob { offset: 20, len: 1 }], vec![Blob { offset: 21, len: 4 }]];
         assert_eq!(frames, expected);

@@ -49,6 +49,20 @@ impl Encoding {
             Self::Lzma2 { window } => lzma2(window, raw),
         }
     }
+
+    /// Bytes of memory that packing so many raw bytes takes, without raw and packed ones.
+    pub fn memory_bytes(self, raw_bytes: u64) -> u64 {
+        match self {
+            Self::Stored => 0,
+            // A primed frame takes the text of the dictionary too.
+            Self::Ppmd7 { memory_mib, .. } => u64::from(memory_mib) * MIB,
+            Self::PrimedPpmd7 { memory_mib } => u64::from(memory_mib) * MIB + 8 * MIB,
+            // Tables of at most 8 bytes for each byte of the window at high levels.
+            Self::Zstd { window_log, .. } => 9 * raw_bytes.min(1 << window_log.min(63)) + MIB,
+            // liblzma's own formula for a binary tree.
+            Self::Lzma2 { window } => window.min(raw_bytes) * 23 / 2 + 4 * MIB,
+        }
+    }
 }
 
 fn ppmd7(order: u8, memory_mib: u16, parts: &[&[u8]]) -> Result<Vec<u8>, CodecError> {

@@ -2,17 +2,21 @@
 //!
 //! A [`Codec`] is what a file says and a reader needs; an [`Encoding`] is what a writer chooses and gives a codec.
 
+mod contents;
 mod dictionary;
 mod encoding;
+mod filter;
 mod policy;
 mod unpacker;
 
 #[cfg(test)]
 mod tests;
 
+pub use contents::frame_cuts;
 pub use dictionary::{DICTIONARIES, Dictionary};
 pub use encoding::Encoding;
-pub use policy::{FramePolicy, is_incompressible};
+pub use filter::{Filter, FilterReader};
+pub use policy::{FramePolicy, Packed, is_incompressible};
 pub use unpacker::Unpacker;
 
 use std::fmt;
@@ -130,6 +134,9 @@ pub enum CodecError {
     /// Packed bytes that no encoder writes.
     #[error("its packed bytes are no {0} data")]
     Damaged(&'static str),
+    /// The parts of a filtered frame do not fit together.
+    #[error("its filter cannot be undone: {0}")]
+    Filtered(&'static str),
     /// Parameters outside what the codec allows.
     #[error("the parameters of {0} are not possible")]
     Parameters(Codec),

@@ -1,26 +1,43 @@
 //! Which encodings a writer tries for a frame.
 
-use super::{Codec, CodecError, Dictionary, Encoding, MIB};
+use super::{Codec, CodecError, Dictionary, Encoding, Filter, MIB, contents};
+use crate::recipe::Lane;
 use zstd::zstd_safe;
 
-/// The encodings tried for a frame; the first of the smallest results is kept, `Stored` where nothing is smaller.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FramePolicy {
-    /// What is tried, in order.
-    pub candidates: Vec<Encoding>,
-    /// Look at a few samples first, and store what they say will not pack.
-    pub probe: bool,
+/// How a writer packs a frame. The result depends on it and the raw bytes alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FramePolicy {
+    /// Each encoding is tried, and the first of the smallest results is kept; stored where nothing is smaller.
+    Smallest(Vec<Encoding>),
+    /// Contents of sources: filter and codec as the lane and the bytes ask for (docs/design).
+    Contents {
+        /// Lane of the files.
+        lane: Lane,
+        /// For readers that have 40 MB in all.
+        low_memory: bool,
+    },
+}
+
+/// A frame that was packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// How its stream is packed.
+    pub codec: Codec,
+    /// What was done to its raw bytes before.
+    pub filter: Filter,
+    /// All of its packed bytes.
+    pub bytes: Vec<u8>,
 }
 
 impl FramePolicy {
     /// Stored as it is.
     pub fn stored() -> Self {
-        Self::default()
+        Self::Smallest(Vec::new())
     }
 
     /// One encoding.
     pub fn fixed(encoding: Encoding) -> Self {
-        Self { candidates: vec![encoding], probe: false }
+        Self::Smallest(vec![encoding])
     }
 
     /// For derivations: PPMd7 of three orders, since long ones misbehave now and then, and primed where there is a
@@ -38,42 +55,45 @@ impl FramePolicy {
             }
             candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib: memory(30) });
         }
-        Self { candidates, probe: false }
-    }
-
-    /// For sources that are not a tree: PPMd7 o16, which is smallest or close to it on all closures measured; o8 where
-    /// memory is short.
-    pub fn sources(raw_bytes: u64, max_memory_mib: u16) -> Self {
-        let memory_mib = model_memory(raw_bytes, 38, max_memory_mib);
-        let order = if max_memory_mib > 8 { 16 } else { 8 };
-        Self { candidates: vec![Encoding::Ppmd7 { order, memory_mib }], probe: true }
-    }
-
-    /// For source trees of tens of megabytes, which a small host has to unpack at 30 MB/s and more: LZMA2. A window of
-    /// half a 16 MiB frame costs 0.15 % and halves the encoder's 186 MiB, so that two can run.
-    pub fn tree(low_memory: bool) -> Self {
-        let window = if low_memory { 4 << 20 } else { 8 << 20 };
-        Self { candidates: vec![Encoding::Lzma2 { window }], probe: true }
+        Self::Smallest(candidates)
     }
 
     /// For lists of names: PPMd7 of low order.
     pub fn names(raw_bytes: u64, max_memory_mib: u16) -> Self {
         let memory_mib = model_memory(raw_bytes, 60, max_memory_mib);
-        Self { candidates: [6, 5].map(|order| Encoding::Ppmd7 { order, memory_mib }).into(), probe: false }
+        Self::Smallest([6, 5].map(|order| Encoding::Ppmd7 { order, memory_mib }).into())
     }
 
-    /// Packs with each candidate and keeps the smallest.
-    pub fn pack(&self, raw: &[u8], dictionary: Option<&Dictionary<'_>>) -> Result<(Codec, Vec<u8>), CodecError> {
-        let mut best: Option<(Codec, Vec<u8>)> = None;
-        if !(self.probe && is_incompressible(raw)) {
-            for encoding in &self.candidates {
-                let result = encoding.pack(raw, dictionary)?;
-                if result.1.len() < best.as_ref().map_or(raw.len(), |(_, packed)| packed.len()) {
-                    best = Some(result);
-                }
+    /// Bytes of memory that packing so many raw bytes takes, these included.
+    pub fn memory_bytes(&self, raw_bytes: u64) -> u64 {
+        let engine = match self {
+            Self::Smallest(candidates) => candidates.iter().map(|e| e.memory_bytes(raw_bytes)).max().unwrap_or(0),
+            Self::Contents { lane, low_memory } => contents::memory_bytes(*lane, *low_memory, raw_bytes),
+        };
+        // The raw bytes; of the packed ones and those of filters never more than as much again.
+        engine + 2 * raw_bytes
+    }
+
+    /// Packs one frame.
+    pub fn pack(&self, raw: &[u8], dictionary: Option<&Dictionary<'_>>) -> Result<Packed, CodecError> {
+        let candidates = match self {
+            Self::Smallest(candidates) => candidates,
+            Self::Contents { lane, low_memory } => return contents::pack(*lane, *low_memory, raw),
+        };
+        let mut best = Packed::stored(raw);
+        for encoding in candidates {
+            let (codec, bytes) = encoding.pack(raw, dictionary)?;
+            if bytes.len() < best.bytes.len() {
+                best = Packed { codec, filter: Filter::NONE, bytes };
             }
         }
-        best.map_or_else(|| Encoding::Stored.pack(raw, None), Ok)
+        Ok(best)
+    }
+}
+
+impl Packed {
+    pub(super) fn stored(raw: &[u8]) -> Self {
+        Self { codec: Codec::Stored, filter: Filter::NONE, bytes: raw.to_vec() }
     }
 }
 

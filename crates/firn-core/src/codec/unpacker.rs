@@ -94,7 +94,13 @@ impl<'a> Unpacker<'a> {
 
 impl Read for Unpacker<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fill(buf).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+        Ok(self.fill(buf)?)
+    }
+}
+
+impl From<CodecError> for io::Error {
+    fn from(error: CodecError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     wire::{Cursor, put_varint},
 };
 use crate::{
-    codec::{Codec, CodecError, Dictionary, FramePolicy, LzmaWindow, Unpacker},
+    codec::{Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed},
     hash::{Sha256, sha256},
 };
 use std::io::{self, Read};
@@ -20,6 +20,8 @@ pub struct FrameHeader {
     pub section: Section,
     /// How it is packed.
     pub codec: Codec,
+    /// What was done to its raw bytes before.
+    pub filter: Filter,
     /// Length unpacked, in bytes; at least 1.
     pub raw_bytes: u64,
     /// Length packed, in bytes; at least 1.
@@ -31,7 +33,8 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// Bytes of memory that unpacking takes, its packed bytes included.
     pub fn memory_bytes(&self) -> u64 {
-        self.codec.memory_bytes().saturating_add(self.packed_bytes)
+        let engine = self.codec.memory_bytes().saturating_add(self.filter.memory_bytes());
+        engine.saturating_add(self.packed_bytes)
     }
 }
 
@@ -55,11 +58,12 @@ pub fn pack_frame(
     policy: &FramePolicy,
     dictionary: Option<&Dictionary<'_>>,
 ) -> Result<PackedFrame, CodecError> {
-    let (codec, bytes) = policy.pack(raw, dictionary)?;
+    let Packed { codec, filter, bytes } = policy.pack(raw, dictionary)?;
     let digest = sha256(&bytes);
     let header = FrameHeader {
         section,
         codec,
+        filter,
         raw_bytes: raw.len() as u64,
         packed_bytes: bytes.len() as u64,
         check: check_of(&digest),
@@ -82,9 +86,10 @@ impl PackedFrame {
         dictionaries: &[Dictionary<'a>],
     ) -> Result<FrameReader<'a>, FormatError> {
         check_limits(&self.header, self.position, limits)?;
-        let unpacker = Unpacker::new(self.header.codec, &self.bytes, self.header.raw_bytes, dictionaries)
+        let FrameHeader { codec, filter, raw_bytes, .. } = self.header;
+        let reader = FilterReader::new(codec, filter, &self.bytes, raw_bytes, dictionaries)
             .map_err(|source| FormatError::Codec { position: self.position, source })?;
-        Ok(FrameReader { unpacker, position: self.position })
+        Ok(FrameReader { reader, position: self.position })
     }
 }
 
@@ -111,21 +116,25 @@ pub(super) fn check_limits(header: &FrameHeader, position: FramePosition, limits
 
 /// Reads the raw bytes of one frame.
 pub struct FrameReader<'a> {
-    unpacker: Unpacker<'a>,
+    reader: FilterReader<'a>,
     position: FramePosition,
 }
 
 impl Read for FrameReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.unpacker.read(buf).map_err(|e| {
+        self.reader.read(buf).map_err(|e| {
             let source = CodecError::from_io(e);
             io::Error::new(io::ErrorKind::InvalidData, FormatError::Codec { position: self.position, source })
         })
     }
 }
 
-/// Codec as the frame table has it: a number times four plus how many parameters follow, then those.
-pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec) {
+/// Codecs below the bits of a filter.
+const CODECS: u64 = 16;
+
+/// Codec and filter as the frame table has them: a number times four plus how many parameters follow, then those. The
+/// number is that of the codec plus 16 times the bits of the filter.
+pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec, filter: Filter) {
     let (number, parameters): (u64, &[u64]) = match codec {
         Codec::Stored => (0, &[]),
         Codec::Ppmd7 { order, memory_mib } => (1, &[order.into(), memory_mib.into()]),
@@ -135,14 +144,15 @@ pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec) {
         Codec::Zstd { window_log } => (3, &[window_log.into()]),
         Codec::Lzma2 { window } => (4, &[window.property().into()]),
     };
+    let number = number + CODECS * filter.bits();
     put_varint(out, number << 2 | parameters.len() as u64);
     for parameter in parameters {
         put_varint(out, *parameter);
     }
 }
 
-/// A codec of the frame table: one that this release can unpack, or the number of another.
-pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<Codec, u64>, FormatError> {
+/// Codec and filter of the frame table: what this release can unpack, or the number of another.
+pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<(Codec, Filter), u64>, FormatError> {
     let head = cursor.varint()?;
     let mut parameters = [0; 3];
     let parameters = &mut parameters[..(head & 3) as usize];
@@ -152,7 +162,9 @@ pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<Codec, u64>, 
     let narrow = || cursor.error("a parameter of a codec is out of its range");
     let byte = |n: u64| u8::try_from(n).map_err(|_| narrow());
     let short = |n: u64| u16::try_from(n).map_err(|_| narrow());
-    let codec = match (head >> 2, &*parameters) {
+    let number = head >> 2;
+    let Some(filter) = Filter::from_bits(number / CODECS) else { return Ok(Err(number)) };
+    let codec = match (number % CODECS, &*parameters) {
         (0, []) => Codec::Stored,
         (1, [order, memory]) => Codec::Ppmd7 { order: byte(*order)?, memory_mib: short(*memory)? },
         (2, [dictionary, memory, shared]) => Codec::PrimedPpmd7 {
@@ -165,7 +177,7 @@ pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<Codec, u64>, 
             let window = LzmaWindow::from_property(byte(*window)?).ok_or_else(narrow)?;
             Codec::Lzma2 { window }
         }
-        (number, _) => return Ok(Err(number)),
+        _ => return Ok(Err(number)),
     };
-    Ok(Ok(codec))
+    Ok(Ok((codec, filter)))
 }

@@ -175,7 +175,7 @@ fn put_table(frames: &[FrameHeader]) -> Vec<u8> {
         put_varint(&mut out, run[0].section.code() << 1 | 1);
         put_varint(&mut out, run.len() as u64);
         for frame in run {
-            put_codec(&mut out, frame.codec);
+            put_codec(&mut out, frame.codec, frame.filter);
             put_varint(&mut out, frame.raw_bytes);
             put_varint(&mut out, frame.packed_bytes);
             out.extend_from_slice(&frame.check);
@@ -232,8 +232,8 @@ fn take_table(
                 (Some(_), Err(number)) => {
                     return Err(FormatError::Unknown { what: "a codec", number, offset, release });
                 }
-                (Some(section), Ok(codec)) => {
-                    let header = FrameHeader { section, codec, raw_bytes, packed_bytes, check };
+                (Some(section), Ok((codec, filter))) => {
+                    let header = FrameHeader { section, codec, filter, raw_bytes, packed_bytes, check };
                     check_limits(&header, position, limits)?;
                     raw_total = raw_total.saturating_add(raw_bytes);
                     Some(header)

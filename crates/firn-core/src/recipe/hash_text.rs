@@ -4,22 +4,22 @@ use crate::hash;
 
 /// How a hash is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     Hex,
     Base32,
     Base64,
 }
 
 /// Byte lengths of MD5, SHA-1 (and store paths), SHA-256, SHA-512.
-const LENGTHS: [usize; 4] = [16, 20, 32, 64];
+pub(crate) const LENGTHS: [usize; 4] = [16, 20, 32, 64];
 
 /// What a text is the hash text of.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HashText {
-    pub(super) encoding: Encoding,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct HashText {
+    pub(crate) encoding: Encoding,
+    pub(crate) bytes: Vec<u8>,
     /// Length of the text.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 /// One byte for encoding and length.
@@ -41,7 +41,7 @@ pub(super) fn from_code(code: u8) -> Option<(Encoding, usize)> {
 }
 
 /// The text of a hash.
-pub(super) fn write(encoding: Encoding, bytes: &[u8]) -> String {
+pub(crate) fn write(encoding: Encoding, bytes: &[u8]) -> String {
     match encoding {
         Encoding::Hex => hash::hex(bytes),
         Encoding::Base32 => hash::base32(bytes),
@@ -50,7 +50,7 @@ pub(super) fn write(encoding: Encoding, bytes: &[u8]) -> String {
 }
 
 /// Finds a hash text at the start of `text`, which must be the start of a word and end with it.
-pub(super) fn find(text: &[u8]) -> Option<HashText> {
+pub(crate) fn find(text: &[u8]) -> Option<HashText> {
     let word = text.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(text.len());
     let found = |encoding, bytes, len| Some(HashText { encoding, bytes, len });
     match word {

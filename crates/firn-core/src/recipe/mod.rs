@@ -5,7 +5,7 @@
 
 mod attributes;
 mod contents;
-mod hash_text;
+pub(crate) mod hash_text;
 mod input;
 mod keys;
 mod order;

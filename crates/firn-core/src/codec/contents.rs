@@ -1,0 +1,133 @@
+//! How contents of sources are cut into frames and packed. Figures and rejected roads: docs/design.
+
+use super::{
+    Codec, CodecError, Encoding, MIB, Packed,
+    filter::{Filtered, Tokens, WordPlan},
+    policy::{is_incompressible, model_memory},
+};
+use crate::recipe::Lane;
+use std::borrow::Cow;
+
+/// Raw bytes of one frame at most. Larger ones gain little and take memory on both sides.
+const FRAME: u64 = 16 * MIB;
+/// Raw bytes of one frame of what does not compress.
+const DENSE_FRAME: u64 = 4 * MIB;
+/// From so many raw bytes on, small files are packed as a tree: the reader would wait for PPMd7.
+const SLOW: usize = 8 << 20;
+/// Memory of a PPMd7 model of order 16 for each byte of its stream: the least in which it never starts anew (measured).
+const MODEL: u64 = 38;
+/// Window of LZMA2. A third of a frame costs 0.15 % against all of it, and two encoders fit into the memory of `pack`.
+const WINDOW: u64 = 6 * MIB;
+
+/// Where the frames of one lane end, from the lengths of its files in order. Small files stay whole; a large file has frames
+/// of its own.
+pub fn frame_cuts(lane: Lane, lengths: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    let limit = if lane == Lane::Dense { DENSE_FRAME } else { FRAME };
+    let alone = |len| lane == Lane::Large || len > limit;
+    let (mut cuts, mut start, mut at) = (Vec::new(), 0, 0);
+    for len in lengths {
+        let fits = at - start + len <= limit;
+        if at > start && lane != Lane::Dense && (alone(len) || !fits) {
+            cuts.push(at);
+            start = at;
+        }
+        at += len;
+        while at - start >= limit {
+            start += limit;
+            cuts.push(start);
+        }
+        if at > start && alone(len) && lane != Lane::Dense {
+            cuts.push(at);
+            start = at;
+        }
+    }
+    if at > start {
+        cuts.push(at);
+    }
+    cuts
+}
+
+/// Bytes of memory that packing takes, without the raw bytes and those of the stream.
+pub(super) fn memory_bytes(lane: Lane, low_memory: bool, raw_bytes: u64) -> u64 {
+    let (lzma, max_mib) = (lzma(low_memory).memory_bytes(raw_bytes), max_model(lane, low_memory));
+    // Two models are never alive at the same time.
+    match lane {
+        Lane::Dense => 0,
+        Lane::Tree => lzma,
+        Lane::Small if raw_bytes >= SLOW as u64 => lzma,
+        Lane::Small => u64::from(model_memory(raw_bytes, MODEL, max_mib)) * MIB,
+        Lane::Large => lzma.max(u64::from(max_mib) * MIB),
+    }
+}
+
+fn lzma(low_memory: bool) -> Encoding {
+    Encoding::Lzma2 { window: if low_memory { 4 * MIB } else { WINDOW } }
+}
+
+fn max_model(lane: Lane, low_memory: bool) -> u16 {
+    match lane {
+        _ if low_memory => 8,
+        Lane::Large => 32,
+        _ => 64,
+    }
+}
+
+fn ppmd(lane: Lane, low_memory: bool, stream: &[u8]) -> Encoding {
+    let memory_mib = model_memory(stream.len() as u64, MODEL, max_model(lane, low_memory));
+    Encoding::Ppmd7 { order: if low_memory { 8 } else { 16 }, memory_mib }
+}
+
+/// Packs one frame.
+pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, CodecError> {
+    if lane == Lane::Dense || is_incompressible(raw) {
+        return Ok(Packed::stored(raw));
+    }
+    let letters = |pages| Some(WordPlan { tokens: Tokens::Letters, pages, eighths: 7 });
+    let (filtered, encoding) = match lane {
+        Lane::Small if raw.len() < SLOW => {
+            let filtered = Filtered::new(raw, true, letters(0))?;
+            let encoding = ppmd(lane, low_memory, &filtered.stream);
+            (filtered, encoding)
+        }
+        Lane::Large => large(low_memory, raw)?,
+        _ => (Filtered::new(raw, true, letters(32))?, lzma(low_memory)),
+    };
+    finish(filtered, encoding, raw)
+}
+
+/// Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small. Of other files PPMd7 has to
+/// gain what it costs the reader in time.
+fn large(low_memory: bool, raw: &[u8]) -> Result<(Filtered<'_>, Encoding), CodecError> {
+    if raw.len() as u64 >= FRAME {
+        let plan = WordPlan { tokens: Tokens::Letters, pages: 32, eighths: 7 };
+        return Ok((Filtered::new(raw, true, Some(plan))?, lzma(low_memory)));
+    }
+    let markup = WordPlan { tokens: Tokens::Runs, pages: 4, eighths: 4 };
+    let filtered = Filtered::new(raw, false, Some(markup))?;
+    let ppmd = ppmd(Lane::Large, low_memory, &filtered.stream);
+    let encoding =
+        if filtered.filter.words || is_smaller(ppmd, lzma(low_memory), raw)? { ppmd } else { lzma(low_memory) };
+    Ok((filtered, encoding))
+}
+
+/// Whether an encoding is smaller by 5 % than another on samples.
+fn is_smaller(one: Encoding, other: Encoding, raw: &[u8]) -> Result<bool, CodecError> {
+    const SAMPLE: usize = 128 << 10;
+    const SAMPLES: usize = 4;
+    let step = raw.len().div_ceil(SAMPLES).max(SAMPLE);
+    let samples: Vec<u8> = raw.chunks(step).flat_map(|chunk| &chunk[..chunk.len().min(SAMPLE)]).copied().collect();
+    let len = |encoding: Encoding| Ok(encoding.pack(&samples, None)?.1.len());
+    Ok(len(one)? * 100 < len(other)? * 95)
+}
+
+fn finish(filtered: Filtered<'_>, encoding: Encoding, raw: &[u8]) -> Result<Packed, CodecError> {
+    let Filtered { filter, stream, prefix } = filtered;
+    let (codec, bytes) = encoding.pack(&stream, None)?;
+    let (codec, bytes) = if bytes.len() < stream.len() { (codec, Cow::Owned(bytes)) } else { (Codec::Stored, stream) };
+    if prefix.len() + bytes.len() >= raw.len() {
+        return Ok(Packed::stored(raw));
+    }
+    let mut all = prefix;
+    all.extend_from_slice(&bytes);
+    Ok(Packed { codec, filter, bytes: all })
+}
