@@ -126,6 +126,9 @@ impl<'a> Input<'a> {
                 return Err(self.error("a number is too large"));
             }
             number |= u64::from(byte & 0x7f) << shift;
+            if byte == 0 && shift > 0 {
+                return Err(self.error("a number is longer than it must be"));
+            }
             if byte < 0x80 {
                 return Ok(number);
             }
