@@ -2,6 +2,10 @@
 
 use clap::Parser;
 use firn::{Event, Session, Silent, Sink, cli::Cli};
+use firn_core::{
+    format::{FileReader, Limits},
+    hash,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -87,12 +91,106 @@ fn whatever_carries_the_same_paths_gives_the_same_file() {
     assert!(firn_file("good-two-whole-systems") == firn_file("good-two-whole-systems-in-one-stream"));
 }
 
+/// A front in the making: what stands before its digests, and the frames behind them.
+struct Front {
+    head: Vec<u8>,
+    frames: Vec<Vec<u8>>,
+    tail: Vec<u8>,
+}
+
+impl Front {
+    fn of(file: &[u8]) -> Self {
+        let reader = FileReader::new(file, Limits::default()).unwrap();
+        let known: Vec<_> = reader.front().frames.iter().filter_map(|frame| frame.known).collect();
+        let first = file.len() - 1 - known.iter().map(|frame| frame.packed_bytes as usize).sum::<usize>();
+        let mut at = first;
+        let mut frames = Vec::new();
+        for frame in &known {
+            frames.push(file[at..at + frame.packed_bytes as usize].to_vec());
+            at += frame.packed_bytes as usize;
+        }
+        Self { head: file[..first - 40].to_vec(), frames, tail: file[at..].to_vec() }
+    }
+
+    /// The file, with digests that fit.
+    fn file(&self) -> Vec<u8> {
+        let mut file = self.head.clone();
+        file.extend_from_slice(&hash::sha256(&self.head)[..8]);
+        let mut all = file.clone();
+        for frame in &self.frames {
+            all.extend_from_slice(&hash::sha256(frame));
+        }
+        file.extend_from_slice(&hash::sha256(&all));
+        self.frames.iter().for_each(|frame| file.extend_from_slice(frame));
+        file.extend_from_slice(&self.tail);
+        file
+    }
+
+    fn replace(mut self, from: &[u8], to: &[u8]) -> Vec<u8> {
+        let at = self.head.windows(from.len()).position(|window| window == from).unwrap();
+        self.head[at..at + from.len()].copy_from_slice(to);
+        self.file()
+    }
+}
+
+#[test]
+fn every_injury_of_a_firn_file_has_its_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let path = path.to_str().unwrap();
+    assert_eq!(firn(&["convert", "--to", "firn", fixtures().join("good-plain").to_str().unwrap(), path]).0, 0);
+    let good = fs::read(path).unwrap();
+    let reader = FileReader::new(&good[..], Limits::default()).unwrap();
+    let root = reader.front().header.roots[0].digest();
+    assert!(Front::of(&good).file() == good);
+    let flipped = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let start = good.len() - 1 - Front::of(&good).frames.iter().map(Vec::len).sum::<usize>();
+    let frame = |change: fn(&mut Vec<Vec<u8>>)| {
+        let mut front = Front::of(&good);
+        change(&mut front.frames);
+        front.file()
+    };
+    let cases = [
+        ("cut within the magic", good[..5].to_vec()),
+        ("cut within the header", good[..100].to_vec()),
+        ("cut within a frame", good[..good.len() - 20].to_vec()),
+        ("without its last byte", good[..good.len() - 1].to_vec()),
+        ("with a byte behind it", [&good[..], b"\n"].concat()),
+        ("line ends changed", [&good[..5], b"\n", &good[7..]].concat()),
+        ("character set changed", [b"\xc2", &good[..]].concat()),
+        ("a flip in the header", flipped(40)),
+        ("a flip in the digest", flipped(start - 1)),
+        ("a flip in a frame", flipped(start + 3)),
+        ("frames swapped", frame(|frames| frames.swap(0, 1))),
+        ("of a later major version", [&good[..8], &[2, 0, 1, 4], &good[12..]].concat()),
+        ("a forged root", Front::of(&good).replace(&root, &[7; 20])),
+        ("more sources than there are", Front::of(&good).replace(&[9, 6, 3, 2], &[9, 6, 3, 3])),
+        ("an unknown contents kind", Front::of(&good).replace(&[3, 1, 0], &[3, 1, 9])),
+    ];
+    let mut page = String::new();
+    for (what, bytes) in cases {
+        fs::write(path, bytes).unwrap();
+        let (code, said) = firn(&["verify", path]);
+        let said = said.replace(path, "FILE");
+        page.push_str(&format!("{what}: {code}\n"));
+        said.lines().for_each(|line| page.push_str(&format!("    {line}\n")));
+        assert_ne!(code, 0, "{what}");
+    }
+    insta::assert_snapshot!("firn_files", page);
+}
+
 #[test]
 fn a_firn_file_that_is_cut_or_flipped_anywhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     let path = path.to_str().unwrap();
-    assert_eq!(firn(&["convert", "--to", "firn", fixtures().join("good-plain").to_str().unwrap(), path]).0, 0);
+    // Without a dictionary, which would be unpacked two thousand times.
+    let plain = fixtures().join("good-plain");
+    assert_eq!(firn(&["convert", "--low-memory", "--to", "firn", plain.to_str().unwrap(), path]).0, 0);
     let good = fs::read(path).unwrap();
     let refused = |bytes: &[u8], what: String| {
         let reader = Box::new(std::io::Cursor::new(bytes.to_vec()));

@@ -105,10 +105,15 @@ fn format_code(error: &FormatError) -> ExitCode {
 
 impl From<FormatError> for CommandError {
     fn from(error: FormatError) -> Self {
+        // It says itself what to do.
+        let complete = matches!(error, FormatError::TextMode);
         let code = format_code(&error);
-        let error = Self::new(code, error);
+        let mut error = Self::new(code, error);
+        if complete {
+            error.hints.clear();
+        }
         if code == ExitCode::Limit {
-            error.hint("raise the limit with --max-memory, if the file is to be trusted")
+            error.hint("if the file is to be trusted, raise the limit with --max-memory")
         } else {
             error
         }
@@ -121,7 +126,6 @@ impl From<DecodeError> for CommandError {
             DecodeError::Format(_) => ExitCode::Damaged,
             DecodeError::Spool(source) => io_code(source, ExitCode::Failure),
             DecodeError::Recipe { source: RecipeError::Io(source), .. } => io_code(source, ExitCode::Damaged),
-            DecodeError::Unproven(ClosureError::Missing { .. } | ClosureError::MissingRoot(_)) => ExitCode::Incomplete,
             _ => ExitCode::Damaged,
         };
         match error {

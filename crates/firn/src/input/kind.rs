@@ -1,5 +1,7 @@
 //! What bytes are, judged by their beginning.
 
+use firn_core::format::MAGIC;
+
 /// What firn reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -155,13 +157,20 @@ impl WrongKind {
     }
 }
 
+/// Whether it is a firn file, one that is cut within its magic, or one that was copied as text: its reader says which.
+fn is_firn(head: &[u8]) -> bool {
+    let start = &head[..head.len().min(MAGIC.len())];
+    MAGIC.starts_with(start)
+        || start.starts_with(b"FIRN\n")
+        || (1..4).any(|at| start[at.min(start.len())..].starts_with(b"FIRN"))
+}
+
 /// Tells firn files and export streams from the rest.
 pub(super) fn tell(head: &[u8], unpacked: bool) -> Result<Content, WrongKind> {
     if head.is_empty() {
         return Err(WrongKind::Empty);
     }
-    // The rest of the magic tells how a firn file was damaged; its reader says so.
-    if head.starts_with(b"\x89FIRN") {
+    if is_firn(head) {
         return Ok(Content::Firn);
     }
     let number = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
