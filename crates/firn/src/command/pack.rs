@@ -1,7 +1,11 @@
 //! `firn pack`: from a configuration to a file.
 
-use crate::{CommandError, Session, cli};
+use crate::{
+    CommandError, Session, cli,
+    pack::{PackRequest, Packed, pack},
+};
 use clap::{Args, ValueHint};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Press a system into a file.
@@ -111,7 +115,50 @@ impl NixFlags {
 
 impl Pack {
     /// Runs it.
-    pub fn run(self, _session: &Session<'_>) -> Result<(), CommandError> {
-        Err(super::not_built("pack"))
+    pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
+        let request = PackRequest {
+            what: self.what,
+            output: self.output,
+            store: self.store,
+            max_size: self.max_size,
+            low_memory: self.low_memory,
+            keep: self.keep,
+        };
+        let packed = pack(&request, session)?;
+        report(&request, &packed, session)
     }
+}
+
+fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Result<(), CommandError> {
+    let counts = &packed.encoded.header.counts;
+    let (bytes, closure_bytes) = (packed.encoded.written.bytes, packed.closure_bytes);
+    let roots: Vec<String> = packed.roots.iter().map(|root| packed.store_dir.display(root)).collect();
+    let text = if session.globals.json {
+        let report = json!({
+            "version": 1,
+            "root": roots.first(),
+            "roots": roots,
+            "derivations": counts.derivations,
+            "sources": counts.sources,
+            "trusted": counts.trusted,
+            "file_bytes": bytes,
+            "closure_bytes": closure_bytes,
+            "links": packed.links,
+        });
+        report.to_string()
+    } else {
+        let share = bytes as f64 / closure_bytes.max(1) as f64 * 100.0;
+        format!(
+            "{}: {} derivations, {} sources, {bytes} bytes, {share:.1} % of the closure's {closure_bytes}",
+            roots.join(" "),
+            counts.derivations,
+            counts.sources,
+        )
+    };
+    // Standard output may be the file.
+    if request.output.as_os_str() == "-" {
+        session.sink.note(&text);
+        return Ok(());
+    }
+    session.result(text)
 }
