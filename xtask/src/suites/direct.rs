@@ -7,7 +7,7 @@ use super::{Checks, Scene, import, inspected};
 /// A folder as root, a folder as alice, and a converted stream into the host's own store.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     let host = scene.host("h1")?;
-    for export in import::closures()? {
+    for export in import::closures(&["examples", "tests/closures"])? {
         let name = export.file_name().unwrap_or_default().to_string_lossy().replace(".export.zst", "");
         host.push(&export, "/home/alice/in")?;
         let root = checks.step(&format!("{name}: root imports into a folder"), || {

@@ -12,7 +12,7 @@ use crate::workspace;
 /// Imports, then asks stock Nix: verify, closure, dry run, collection, export.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     let host = scene.host("h1")?;
-    let closures = closures()?;
+    let closures = closures(&["examples", "tests/closures", "../shared/closures"])?;
     for export in &closures {
         one(&host, export, checks)?;
     }
@@ -33,10 +33,10 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     Ok(())
 }
 
-/// The streams that the checkout has, and those that lie beside it where it has none of that name.
-pub(super) fn closures() -> Result<Vec<PathBuf>> {
+/// The streams in folders of the checkout, or beside it; of the same name, the first.
+pub(super) fn closures(folders: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = Vec::new();
-    for folder in ["examples", "tests/closures", "../shared/closures"] {
+    for folder in folders {
         let folder = workspace::file(folder);
         if !folder.exists() {
             continue;

@@ -64,7 +64,7 @@ pub fn lay_systems(scene: &Scene, host: &Host<'_>, folder: &str) -> Result<()> {
     host.push(&workspace::file("tests/testbed/nix"), &format!("{folder}/nix"))
 }
 
-/// What `firn inspect --json` says of a file.
+/// What `firn verify --json` says of a file.
 pub struct Inspected {
     /// The derivation that the file is for, as a store path.
     pub root: String,
@@ -72,11 +72,12 @@ pub struct Inspected {
     pub paths: u64,
 }
 
-/// Inspects a file in a host.
+/// Verifies a file in a host.
 pub fn inspected(host: &Host<'_>, file: &str) -> Result<Inspected> {
-    let json: serde_json::Value = serde_json::from_str(&host.root(&format!("firn inspect --json {file}"))?.ok()?)?;
-    let count = |key: &str| json[key].as_u64().with_context(|| format!("inspect --json has no {key}"));
-    let root = json["root"].as_str().context("inspect --json has no root")?.to_owned();
+    let json: serde_json::Value =
+        serde_json::from_str(&host.root(&format!("firn verify --quiet --json {file}"))?.ok()?)?;
+    let count = |key: &str| json[key].as_u64().with_context(|| format!("verify --json has no {key}"));
+    let root = json["root"].as_str().context("verify --json has no root")?.to_owned();
     Ok(Inspected { root, paths: count("derivations")? + count("sources")? })
 }
 
