@@ -192,6 +192,11 @@ impl Session {
     /// Gives the links in the order of the requests.
     pub fn make_roots(&mut self, events: Events<'_>) -> Result<Vec<PathBuf>, DaemonError> {
         let roots = self.options.roots.clone();
+        if self.greeting().is_none() {
+            // A remote host tells the links before its daemon's first answer.
+            let targets: Vec<StorePath> = roots.iter().map(|root| root.target.clone()).collect();
+            self.valid_paths(&targets, events)?;
+        }
         let mut links = Vec::with_capacity(roots.len());
         // What the daemon is told of, and what it has to list.
         let (mut register, mut listed) = (Vec::new(), Vec::new());
@@ -208,7 +213,11 @@ impl Session {
                 }
             }
             Links::Remote => {
-                for link in self.channel.connection.links() {
+                let made = self.channel.connection.links();
+                if made.len() != roots.len() {
+                    return Err(DaemonError::LinksLeft { peer: self.peer().to_owned() });
+                }
+                for link in made {
                     let pending = format!("{link}{}", ssh::PENDING);
                     if !link.starts_with("/nix/var/nix/gcroots/") {
                         register.extend([pending.clone(), link.clone()]);
@@ -234,10 +243,6 @@ impl Session {
                 let link = link.display().to_string();
                 return Err(RootError::Unseen { link, path: root.target.clone() }.into());
             }
-        }
-        if links.len() < roots.len() {
-            let path = roots[links.len()].target.clone();
-            return Err(RootError::Unseen { link: "on the other host".to_owned(), path }.into());
         }
         Ok(links)
     }

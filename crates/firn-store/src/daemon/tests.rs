@@ -450,3 +450,12 @@ fn sent_paths_are_told_once_each() {
     assert_eq!(last, 30);
     assert!(seen.is_empty());
 }
+
+#[test]
+fn roots_can_be_the_first_thing_that_is_asked_for() {
+    let fake = Fake::start(38, 2, Fault::None);
+    let (closure, _) = closure(2, false);
+    let root = RootRequest { place: RootPlace::Link(fake.link()), target: closure.roots()[0].clone() };
+    let mut session = fake.session(closure.store_dir(), vec![root]);
+    assert_eq!(session.make_roots(&mut |_| {}).unwrap(), [fake.link()]);
+}
