@@ -5,7 +5,7 @@
 
 use firn_core::{
     MemorySpool, Node, Spool, StoreDir,
-    codec::{Codec, LzmaWindow, Unpacker},
+    codec::{Codec, Filter, FilterReader, LzmaWindow},
     derivation::Derivation,
     export,
     format::{FileReader, IndexReader, Limits, MAGIC},
@@ -105,7 +105,7 @@ fn exactly(mut reader: impl Read, raw_bytes: u64) {
     }
 }
 
-/// Packed bytes: a codec, a raw size, and what follows.
+/// Packed bytes: codec and filter, a raw size, and what follows.
 pub(crate) fn unpack(data: &[u8]) {
     let Some(([kind, parameter, low, high], packed)) = data.split_first_chunk::<4>() else { return };
     let raw_bytes = u64::from(u16::from_le_bytes([*low, *high]));
@@ -118,8 +118,9 @@ pub(crate) fn unpack(data: &[u8]) {
             None => return,
         },
     };
-    if let Ok(unpacker) = Unpacker::new(codec, packed, raw_bytes, &[]) {
-        exactly(unpacker, raw_bytes);
+    let filter = Filter::from_bits(u64::from(kind / 4 % 4)).unwrap_or_default();
+    if let Ok(reader) = FilterReader::new(codec, filter, packed, raw_bytes, &[]) {
+        exactly(reader, raw_bytes);
     }
 }
 

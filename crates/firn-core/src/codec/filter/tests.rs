@@ -262,6 +262,20 @@ fn each_lane_has_its_codec_and_filter() {
 }
 
 #[test]
+fn contents_of_a_real_closure_come_back_from_every_lane() {
+    let export = include_bytes!("../../../../../tests/closures/ekaos-minimal-2026-08.export.zst");
+    let mut context = zstd::zstd_safe::DCtx::create();
+    let mut raw = Vec::with_capacity(8 << 20);
+    context.decompress(&mut raw, export).unwrap();
+    // The middle, where sources and derivations meet.
+    let middle = &raw[3 << 20..][..1 << 20];
+    for lane in [Lane::Small, Lane::Tree, Lane::Large] {
+        let packed = contents(lane, middle);
+        assert!(packed.bytes.len() * 5 < middle.len(), "{lane:?} {} {}", packed.codec, packed.bytes.len());
+    }
+}
+
+#[test]
 fn frames_are_cut_between_small_files_and_around_large_ones() {
     const MIB: u64 = 1 << 20;
     let cuts = |lane, lengths: &[u64]| frame_cuts(lane, lengths.iter().map(|n| n * MIB));
