@@ -97,9 +97,9 @@ impl Registry {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let wrap = |source| database_error(&path, source);
         let connection = Connection::open_with_flags(&path, flags).map_err(wrap)?;
-        // With exclusive locking WAL needs no shared memory. The cache holds all pages that one closure dirties.
+        // With exclusive locking WAL needs no shared memory. The cache holds what some ten thousand paths dirty.
         let pragmas = "pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;
-             pragma foreign_keys = off; pragma cache_size = -65536; pragma wal_autocheckpoint = 0; begin immediate;";
+             pragma foreign_keys = off; pragma cache_size = -16384; pragma wal_autocheckpoint = 0; begin immediate;";
         connection.execute_batch(pragmas).map_err(wrap)?;
         let tables = "select count(*) from sqlite_master where name = 'ValidPaths'";
         let new = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(wrap)? == 0;
