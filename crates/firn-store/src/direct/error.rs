@@ -64,6 +64,9 @@ pub enum DirectError {
     /// A garbage collector is at work.
     #[error("a garbage collection of the store is running ({} is locked): try again when it is done", .0.display())]
     Collector(PathBuf),
+    /// The folder is to be made in a directory that is not there.
+    #[error("{} cannot be made: the directory that it is to be in is not there", .0.display())]
+    NoParent(PathBuf),
     /// Something that must be a directory is none; a link could lead out of the folder.
     #[error("{} is a symbolic link or no directory, and a store folder must not hold such", .0.display())]
     NotADirectory(PathBuf),

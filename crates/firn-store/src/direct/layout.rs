@@ -30,11 +30,15 @@ impl Directory {
     pub(super) fn root(path: &Path) -> Result<Self, DirectError> {
         match fs::mkdir(path, DIR_MODE) {
             Ok(()) | Err(Errno::EXIST | Errno::ROFS) => {}
+            Err(Errno::NOENT) => return Err(DirectError::NoParent(path.to_owned())),
             Err(error) => return Err(error).context("make", || path.to_owned()),
         }
         let path = fs_err::canonicalize(path).context("resolve", || path.to_owned())?;
-        let fd = fs::open(&path, OPEN_DIR, Mode::empty()).context("open", || path.clone())?;
-        Ok(Self { fd, path })
+        match fs::open(&path, OPEN_DIR, Mode::empty()) {
+            Ok(fd) => Ok(Self { fd, path }),
+            Err(Errno::NOTDIR) => Err(DirectError::NotADirectory(path)),
+            Err(error) => Err(error).context("open", || path),
+        }
     }
 
     /// Opens a directory in this one; `None` if it is absent.

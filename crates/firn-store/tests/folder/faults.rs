@@ -245,3 +245,13 @@ fn a_valid_path_registered_with_another_content_is_an_error() {
     folder.database().execute(&wrong, []).unwrap();
     assert!(matches!(closure.import(folder.path()), Err(DirectError::Damaged(_))));
 }
+
+#[test]
+fn a_folder_that_cannot_be_one_is_refused() {
+    let (closure, folder) = (small(&StoreDir::default()), Folder::new());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(closure.import(&file), Err(DirectError::NotADirectory(_))));
+    assert!(matches!(closure.import(&folder.path().join("a/b")), Err(DirectError::NoParent(_))));
+    closure.import(&folder.path().join("a")).unwrap();
+}
