@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
@@ -46,6 +46,9 @@ impl Output {
     /// Opens `target`, `-` for standard output. What is not a regular file (a device, a pipe) is written as it is.
     pub fn create(target: &Path) -> io::Result<Self> {
         let sink = if target.as_os_str() == "-" {
+            if io::stdout().is_terminal() {
+                return Err(io::Error::other("standard output is a terminal: redirect it, or name a file"));
+            }
             Sink::Stream(File::from(rustix::io::dup(rustix::stdio::stdout())?))
         } else {
             match std::fs::metadata(target) {
