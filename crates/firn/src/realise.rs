@@ -164,19 +164,15 @@ fn build(
     sink: &dyn Sink,
 ) -> Result<Vec<BuildResult>, CommandError> {
     let mut activities = Activities::default();
-    let mut failures: Vec<String> = Vec::new();
     sink.event(Event::Begin { work: Work::Build, bytes: None, paths: None });
     let mut events = |event: daemon::Event| {
         if let daemon::Event::Result { id, kind: daemon::ResultKind::BuildLogLine, fields } = &event
             && let (true, Some(line)) = (logs, fields.first().and_then(daemon::Field::text))
         {
             let derivation = activities.build(*id).map(|b| short_name(&b.derivation)).unwrap_or_default();
-            sink.event(Event::Log { derivation: &derivation, line: &daemon::plain(line) });
+            sink.event(Event::Log { derivation: &derivation, line });
         }
         if let daemon::Event::Line(line) = &event {
-            if line.contains("failed") && line.contains(".drv") {
-                failures.push(line.clone());
-            }
             sink.detail(line);
         }
         activities.event(&event);
@@ -187,15 +183,14 @@ fn build(
     sink.event(Event::End);
     let results = results?;
     let Some(failed) = results.iter().find(|result| !result.status.is_success()) else { return Ok(results) };
-    let mut error = CommandError::new(ExitCode::Build, failed.message.trim().to_owned()).about(&failed.target);
-    failures.dedup();
-    for failure in failures {
-        let derivation = failure.split(['\'', ' ']).find(|word| word.ends_with(".drv")).unwrap_or_default();
-        error = error.hint(failure.trim().to_owned());
-        for line in
-            activities.ended_build(derivation).map(|b| &b.log).into_iter().flatten().take(if logs { 0 } else { 25 })
-        {
-            error = error.hint(format!("{}> {}", short_name(derivation), daemon::plain(line)));
+    // Later lines list outputs or repeat the log.
+    let message = failed.message.trim().lines().next().unwrap_or_default().trim_end_matches(';').to_owned();
+    let mut error = CommandError::new(ExitCode::Build, message).about(&failed.target);
+    for build in activities.failed_builds() {
+        error = error.hint(format!("{} did not build", build.derivation));
+        // With -L they were shown already.
+        for line in build.log.iter().filter(|_| !logs) {
+            error = error.hint(format!("{}> {line}", short_name(&build.derivation)));
         }
     }
     Err(error)

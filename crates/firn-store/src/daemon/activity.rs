@@ -33,6 +33,8 @@ pub struct Build {
     pub phase: Option<String>,
     /// The last lines of its log.
     pub log: VecDeque<String>,
+    /// Whether it has ended without its outputs.
+    pub failed: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct Activities {
     running: HashMap<u64, Running>,
     kinds: HashMap<Activity, Ended>,
     ended: VecDeque<Build>,
+    /// Failures that were counted and whose builds have not ended yet.
+    failures: u64,
 }
 
 impl Activities {
@@ -84,7 +88,10 @@ impl Activities {
             let ended = self.kinds.entry(kind).or_default();
             ended.expected = ended.expected.saturating_sub(expected);
         }
-        if let Some(build) = running.build {
+        if let Some(mut build) = running.build {
+            // A failure is counted right before the activity of its build ends (seen with Nix 2.8 to 2.34).
+            build.failed = self.failures > 0;
+            self.failures = self.failures.saturating_sub(1);
             if self.ended.len() == ENDED {
                 self.ended.pop_front();
             }
@@ -105,6 +112,9 @@ impl Activities {
             }
             (ResultKind::SetPhase, Some(build)) => build.phase = text(),
             (ResultKind::Progress, _) => {
+                if running.kind == Activity::Builds {
+                    self.failures += number(3).saturating_sub(running.tally.failed);
+                }
                 running.tally = Tally { done: number(0), expected: number(1), running: number(2), failed: number(3) };
             }
             (ResultKind::SetExpected, _) => {
@@ -163,9 +173,9 @@ impl Activities {
         self.running.get(&id)?.build.as_ref()
     }
 
-    /// The last build of this derivation that has ended, if it is among the last 64 that have.
-    pub fn ended_build(&self, derivation: &str) -> Option<&Build> {
-        self.ended.iter().rev().find(|build| build.derivation == derivation)
+    /// The builds that failed by themselves, not by what they depend on, of the last 64 that have ended.
+    pub fn failed_builds(&self) -> impl Iterator<Item = &Build> {
+        self.ended.iter().filter(|build| build.failed)
     }
 }
 
@@ -191,7 +201,9 @@ mod tests {
             assert_eq!((builds.running, builds.failed), (0, 1));
             assert!(builds.done >= 1 && most >= 1, "{builds:?}, {most}");
             let broken = "/nix/store/1xg425xyd4j9kj5ff3dzm0kzibiij6ap-broken-package-1.0.drv";
-            let log = &activities.ended_build(broken).unwrap().log;
+            let failed: Vec<&Build> = activities.failed_builds().collect();
+            let [Build { derivation, log, .. }] = failed.as_slice() else { panic!("{failed:?}") };
+            assert_eq!(derivation, broken);
             assert_eq!(log.back().map(String::as_str), Some("src/main.c:42: error: expected expression"));
             assert!(activities.running.is_empty());
         }
