@@ -24,8 +24,8 @@ mod number {
     pub(super) const BUILD_PATHS_WITH_RESULTS: u64 = 46;
 }
 
-/// Settings of one connection. Where all are at their defaults nothing is sent and the daemon's `nix.conf` holds;
-/// the protocol has no way to change one alone.
+/// Settings of one connection. Where none is set nothing is sent and the daemon's `nix.conf` holds; the protocol has no
+/// way to set one alone, so where one is, the others are as Nix has them without a `nix.conf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Keep the folders of failed builds.
@@ -36,12 +36,12 @@ pub struct Settings {
     pub fallback: bool,
     /// Messages up to this level are sent; 3 is info.
     pub verbosity: u64,
-    /// Builds at the same time.
-    pub max_jobs: u64,
+    /// Builds at the same time; else 1.
+    pub max_jobs: Option<u64>,
     /// Seconds of silence after which a build is stopped; 0 for never.
     pub max_silent_time: u64,
-    /// Processors for each build; 0 for all.
-    pub cores: u64,
+    /// Processors for each build; 0 for all, as without it.
+    pub cores: Option<u64>,
     /// Whether substituters are asked.
     pub substitute: bool,
     /// Other settings by name. From users without trust a daemon takes only a few.
@@ -55,9 +55,9 @@ impl Default for Settings {
             keep_going: false,
             fallback: false,
             verbosity: 3,
-            max_jobs: 1,
+            max_jobs: None,
             max_silent_time: 0,
-            cores: 0,
+            cores: None,
             substitute: true,
             overrides: Vec::new(),
         }
@@ -185,13 +185,13 @@ impl Requests<'_> {
             flag(settings.keep_going),
             flag(settings.fallback),
             settings.verbosity,
-            settings.max_jobs,
+            settings.max_jobs.unwrap_or(1),
             settings.max_silent_time,
             1,
             7,
             0,
             0,
-            settings.cores,
+            settings.cores.unwrap_or(0),
             flag(settings.substitute),
         ];
         numbers.iter().try_for_each(|number| write_number(self.out, *number))?;

@@ -188,6 +188,13 @@ fn serve(
                     write_text(&mut out, std::fs::read_link(&link)?.to_str().unwrap())?;
                 }
             }
+            19 => {
+                for _ in 0..12 {
+                    reader.number()?;
+                }
+                assert_eq!(reader.number()?, 0);
+                write_number(&mut out, LAST)?;
+            }
             31 => {
                 let paths = reader.texts()?;
                 assert_eq!(reader.number()?, 0);
@@ -458,4 +465,20 @@ fn roots_can_be_the_first_thing_that_is_asked_for() {
     let root = RootRequest { place: RootPlace::Link(fake.link()), target: closure.roots()[0].clone() };
     let mut session = fake.session(closure.store_dir(), vec![root]);
     assert_eq!(session.make_roots(&mut |_| {}).unwrap(), [fake.link()]);
+}
+
+#[test]
+fn settings_are_sent_once_and_only_where_one_is_set() {
+    let fake = Fake::start(38, 2, Fault::None);
+    let environment = Environment { uid: 1000, ..Environment::default() };
+    let url = StoreUrl::Socket(fake.dir.path().join("socket"));
+    for max_jobs in [None, Some(1)] {
+        let settings = Settings { max_jobs, ..Settings::default() };
+        let options = SessionOptions { settings, ..SessionOptions::default() };
+        let mut session = Session::open(&url, &environment, &StoreDir::default(), options).unwrap();
+        for _ in 0..2 {
+            session.valid_paths(&[], &mut |_| {}).unwrap();
+        }
+    }
+    assert_eq!(fake.store.lock().unwrap().operations, [31, 31, 19, 31, 31]);
 }

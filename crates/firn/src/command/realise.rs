@@ -96,14 +96,14 @@ impl Realise {
     fn settings(&self) -> Result<Settings, CommandError> {
         let mut settings = Settings::default();
         if let Some(jobs) = &self.max_jobs {
-            settings.max_jobs = match jobs.as_str() {
+            settings.max_jobs = Some(match jobs.as_str() {
                 "auto" => default_threads() as u64,
                 number => number.parse().map_err(|_| {
                     CommandError::new(ExitCode::Usage, format!("-j takes a number or auto, not {number:?}"))
                 })?,
-            };
+            });
         }
-        settings.cores = self.cores.unwrap_or(settings.cores);
+        settings.cores = self.cores;
         settings.keep_going = self.keep_going;
         settings.fallback = self.fallback;
         settings.overrides = self.option.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
