@@ -14,8 +14,11 @@ use firn_core::{
 };
 use std::io::{Cursor, Read};
 
+/// A name, and what is done with bytes.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
 /// Every target of this crate, by name.
-pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
+pub(crate) const ALL: &[Target] = &[
     ("aterm", aterm),
     ("export", export),
     ("file", file),

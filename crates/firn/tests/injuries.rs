@@ -1,5 +1,7 @@
 //! Everything in tests/fixtures/injuries, with the exact words that a person sees.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use clap::Parser;
 use firn::{Event, Session, Silent, Sink, cli::Cli};
 use firn_core::{

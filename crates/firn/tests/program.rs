@@ -1,5 +1,7 @@
 //! The program itself: what goes to which stream, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{
     io::Read,
     path::Path,

@@ -34,8 +34,9 @@ pub struct Import {
 #[derive(Debug, Clone, Default, Args)]
 #[command(group = ArgGroup::new("place").args(["store", "root"]))]
 pub struct Target {
-    /// A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]
+    /// The store's URL, as Nix has it.
     #[arg(long, value_name = "URL")]
+    #[arg(help = "A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]")]
     pub store: Option<String>,
     /// Write into the store below DIR directly, without Nix
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
