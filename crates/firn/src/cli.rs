@@ -52,6 +52,21 @@ pub struct Globals {
     pub tmp_dir: Option<PathBuf>,
 }
 
+impl Globals {
+    /// Whether to use colours where output goes to a terminal, or does not.
+    pub fn colours(&self, terminal: bool) -> bool {
+        let plain = || {
+            std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+        };
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !plain(),
+        }
+    }
+}
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {

@@ -7,7 +7,7 @@ use crate::{
     spool_file::FileSpool,
 };
 use firn_core::{
-    Blob, ClosureError, Proven, Spool, StoreDir,
+    Blob, ClosureError, Proven, ProvenPath, Spool, StoreDir,
     codec::Dictionary,
     format::{FileReader, FormatError, Front, Header, Limits, PackedFrame, Section},
     recipe::{DerivationReader, RecipeError, RecipeLimits, SourceDigest, SourceList},
@@ -88,18 +88,51 @@ pub fn decode<R: Read>(
     sink: &dyn Sink,
 ) -> Result<Decoded, DecodeError> {
     let mut reader = FileReader::new(input, options.limits.clone())?;
+    let sections = unpack_all(&mut reader, Section::Derivations, spool, dictionaries, options, sink)?;
     let front = reader.front().clone();
-    let raw = |section| front.frames.iter().filter_map(|f| f.known).filter(move |f| f.section == section);
-    let raw_bytes = |section| raw(section).map(|f| f.raw_bytes).sum::<u64>();
-    let total = Section::ALL.into_iter().map(raw_bytes).sum();
-    let meter = Meter::begin(sink, Work::Read, Some(total), None);
+    let closure = prove(&front.header, sections, spool, options, sink)?;
+    Ok(Decoded { front, closure })
+}
 
-    // Sections that later ones need are unpacked at once; the places of the others are known from the front.
-    let names = spool.reserve(raw_bytes(Section::SourceNames)).map_err(DecodeError::Spool)?;
-    let contents = spool.reserve(raw_bytes(Section::Sources)).map_err(DecodeError::Spool)?;
-    let hashes = spool.reserve(raw_bytes(Section::Hashes)).map_err(DecodeError::Spool)?;
-    let records = spool.reserve(raw_bytes(Section::Derivations)).map_err(DecodeError::Spool)?;
-    let mut next = [names, contents, hashes, records];
+/// Reads the sources alone, for those who only look: the rest of the file is neither read nor checked. Their paths are
+/// recomputed.
+pub fn decode_sources<R: Read>(
+    input: R,
+    spool: &mut FileSpool,
+    dictionaries: &[Dictionary<'static>],
+    options: &DecodeOptions,
+    sink: &dyn Sink,
+) -> Result<(Front, Vec<ProvenPath>), DecodeError> {
+    let mut reader = FileReader::new(input, options.limits.clone())?;
+    let [names, contents, ..] = unpack_all(&mut reader, Section::Sources, spool, dictionaries, options, sink)?;
+    let front = reader.front().clone();
+    let meter = Meter::begin(sink, Work::Prove, None, Some(front.header.counts.sources));
+    let sources = read_sources(&front.header, [names, contents], spool, options, &meter)?;
+    Ok((front, sources))
+}
+
+/// Unpacks all frames up to and with those of `last`, and says where each section is in the spool.
+fn unpack_all<R: Read>(
+    reader: &mut FileReader<R>,
+    last: Section,
+    spool: &mut FileSpool,
+    dictionaries: &[Dictionary<'static>],
+    options: &DecodeOptions,
+    sink: &dyn Sink,
+) -> Result<[Blob; 4], DecodeError> {
+    let mut wanted = 0;
+    let mut lengths = [0; 4];
+    for header in reader.front().frames.iter().filter_map(|f| f.known).filter(|h| h.section <= last) {
+        lengths[place_of(header.section)] += header.raw_bytes;
+        wanted += 1;
+    }
+    let meter = Meter::begin(sink, Work::Read, Some(lengths.iter().sum()), None);
+    // The place of each section is known from the front, so frames may be unpacked in any order.
+    let mut sections = [Blob::default(); 4];
+    for (section, len) in sections.iter_mut().zip(lengths) {
+        *section = spool.reserve(len).map_err(DecodeError::Spool)?;
+    }
+    let mut next = sections;
     let budget = Budget::new(options.codec_memory);
     let failed: Mutex<Option<DecodeError>> = Mutex::new(None);
     let fail = |error: DecodeError| {
@@ -108,7 +141,10 @@ pub fn decode<R: Read>(
     };
     let place: &FileSpool = spool;
     std::thread::scope(|scope| {
-        while failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        // The last call proves the digest of the file; whoever wants only its beginning does without.
+        let mut calls = if last == Section::Derivations { u64::MAX } else { wanted };
+        while calls > 0 && failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            calls -= 1;
             let frame = match reader.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -118,7 +154,7 @@ pub fn decode<R: Read>(
                     break;
                 }
             };
-            let slot = &mut next[Section::ALL.iter().position(|s| *s == frame.header.section).unwrap_or(0)];
+            let slot = &mut next[place_of(frame.header.section)];
             let at = slot.offset;
             slot.offset += frame.header.raw_bytes;
             let share = budget.take(frame.header.memory_bytes(), options.threads);
@@ -131,12 +167,14 @@ pub fn decode<R: Read>(
             });
         }
     });
-    drop(meter);
-    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(sections),
     }
-    let closure = prove(&front.header, [names, contents, hashes, records], spool, options, sink)?;
-    Ok(Decoded { front, closure })
+}
+
+fn place_of(section: Section) -> usize {
+    Section::ALL.iter().position(|s| *s == section).unwrap_or(0)
 }
 
 fn unpack(
@@ -180,31 +218,47 @@ fn prove(
     sink: &dyn Sink,
 ) -> Result<Proven, DecodeError> {
     let store_dir = &header.store_dir;
-    let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
-    let in_records = |source| DecodeError::Recipe { section: Section::Derivations, source };
     let counts = header.counts;
-    let limits = RecipeLimits {
+    let total = counts.derivations.saturating_add(counts.sources);
+    let meter = Meter::begin(sink, Work::Prove, None, Some(total));
+    let mut paths = read_sources(header, [names, contents], spool, options, &meter)?;
+    paths.reserve(usize::try_from(counts.derivations).unwrap_or(0).min(1 << 20));
+    let limits = recipe_limits(header, contents.len);
+    let in_records = |source| DecodeError::Recipe { section: Section::Derivations, source };
+    read_derivations(store_dir, &mut paths, [hashes, records], spool, limits, &meter).map_err(in_records)?;
+    check_count("derivations", counts.derivations, paths.len() as u64 - counts.sources)?;
+    Proven::new(store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
+}
+
+fn recipe_limits(header: &Header, contents: u64) -> RecipeLimits {
+    let counts = header.counts;
+    RecipeLimits {
         paths: counts.derivations.max(counts.sources),
-        contents: contents.len,
+        contents,
         derivations: counts.text_bytes,
         ..RecipeLimits::default()
-    };
-    let total = counts.derivations + counts.sources;
-    let meter = Meter::begin(sink, Work::Prove, None, Some(total));
+    }
+}
+
+fn read_sources(
+    header: &Header,
+    [names, contents]: [Blob; 2],
+    spool: &FileSpool,
+    options: &DecodeOptions,
+    meter: &Meter<'_>,
+) -> Result<Vec<ProvenPath>, DecodeError> {
+    let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
+    let limits = recipe_limits(header, contents.len);
     let sources = if names.len == 0 {
         Vec::new()
     } else {
         let list = SourceList::read(&mut SpoolReader::new(spool, names), contents.offset, &limits).map_err(in_names)?;
         check_count("bytes of contents", contents.len, list.contents_len())?;
-        let digests = digests(&list, spool, options.threads, &meter).map_err(DecodeError::Spool)?;
-        list.resolve(store_dir, digests).map_err(in_names)?
+        let digests = digests(&list, spool, options.threads, meter).map_err(DecodeError::Spool)?;
+        list.resolve(&header.store_dir, digests).map_err(in_names)?
     };
-    check_count("sources", counts.sources, sources.len() as u64)?;
-    let mut paths = sources;
-    paths.reserve(usize::try_from(counts.derivations).unwrap_or(0).min(1 << 20));
-    read_derivations(store_dir, &mut paths, [hashes, records], spool, limits, &meter).map_err(in_records)?;
-    check_count("derivations", counts.derivations, paths.len() as u64 - counts.sources)?;
-    Proven::new(store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
+    check_count("sources", header.counts.sources, sources.len() as u64)?;
+    Ok(sources)
 }
 
 fn check_count(what: &'static str, declared: u64, found: u64) -> Result<(), DecodeError> {
@@ -235,7 +289,7 @@ fn digests(list: &SourceList, spool: &FileSpool, threads: usize, meter: &Meter<'
 
 fn read_derivations(
     store_dir: &StoreDir,
-    paths: &mut Vec<firn_core::ProvenPath>,
+    paths: &mut Vec<ProvenPath>,
     [hashes, records]: [Blob; 2],
     spool: &mut FileSpool,
     limits: RecipeLimits,

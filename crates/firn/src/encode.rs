@@ -183,7 +183,7 @@ fn header(
 }
 
 /// Names for people, from the first root alone, so that a flake and its derivation give equal bytes.
-fn manifest(closure: &Proven, spool: &dyn Spool, options: &EncodeOptions) -> Result<Manifest, EncodeError> {
+pub(crate) fn manifest(closure: &Proven, spool: &dyn Spool, options: &EncodeOptions) -> Result<Manifest, EncodeError> {
     let mut manifest = Manifest { host: options.host.clone(), ..Manifest::default() };
     let Some(root) = closure.roots().first() else { return Ok(manifest) };
     let name = root.name();

@@ -9,6 +9,7 @@ mod event;
 mod exit_code;
 mod import;
 mod input;
+pub mod inspect;
 mod load;
 mod output;
 mod pack;
@@ -18,7 +19,7 @@ mod session;
 mod spool_file;
 mod stock;
 
-pub use decode::{DecodeError, DecodeOptions, Decoded, decode};
+pub use decode::{DecodeError, DecodeOptions, Decoded, decode, decode_sources};
 pub use encode::{EncodeError, EncodeOptions, Encoded, encode};
 pub use error::{About, CommandError, io_code};
 pub use event::{Event, Silent, Sink, Work};

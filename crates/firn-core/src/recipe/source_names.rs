@@ -11,7 +11,7 @@ use crate::{
     closure::{Address, ClaimedPath, ClosureError, ProvenPath},
     hash::{HashWriter, Sha256},
     spool::{Blob, Spool, for_each_piece},
-    store_path::{MAX_NAME, StoreDir, StorePath},
+    store_path::{MAX_NAME, StoreDir, StorePath, StorePathError},
 };
 use std::{
     collections::HashMap,
@@ -262,6 +262,12 @@ impl SourceList {
     /// Names and trees, for those who only look.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Node)> {
         self.sources.iter().map(|s| (s.name.as_slice(), &s.content))
+    }
+
+    /// Paths of the sources that need trust: contents do not give them, so the list has them.
+    pub fn needing_trust(&self) -> Result<Vec<StorePath>, StorePathError> {
+        let trusted = self.sources.iter().filter_map(|s| Some((s.trusted.as_ref()?, &s.name)));
+        trusted.map(|(trusted, name)| StorePath::from_parts(&trusted.digest, name)).collect()
     }
 
     /// Hashes one source, whose contents are in the spool by now.

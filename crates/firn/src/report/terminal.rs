@@ -1,9 +1,6 @@
 //! Lines and bars for a person. Bars only where standard error is a terminal.
 
-use firn::{
-    CommandError, Event, Work,
-    cli::{Color, Globals},
-};
+use firn::{CommandError, Event, Work, cli::Globals};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::{IsTerminal, Write},
@@ -21,13 +18,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn new(globals: &Globals) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let color = match globals.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => terminal && !plain,
-        };
+        let color = globals.colours(terminal);
         let bars = terminal && !globals.no_progress && !globals.quiet;
         Self { quiet: globals.quiet, verbose: globals.verbose > 0, color, bars, bar: Mutex::new(None) }
     }

@@ -1,0 +1,17 @@
+//! What `firn inspect` shows, as data and as text for people.
+
+mod derivation;
+mod files;
+mod pattern;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod text;
+mod ways;
+
+pub use derivation::{derivation_json, derivation_text};
+pub use files::{Order, SourceFile, SourceFiles};
+pub use pattern::Pattern;
+pub use summary::{SectionLine, Summary};
+pub use text::Style;
+pub use ways::{Step, Way, Ways};
