@@ -143,7 +143,8 @@ impl Inspect {
         // The shortest name is the one that the pattern says most of.
         found.sort_by_key(|p| (p.path().name().len(), p.path()));
         let ways = Ways::new(closure, spool);
-        let shown = if session.globals.json || session.globals.verbose > 0 { found.len() } else { WAYS.min(found.len()) };
+        let shown =
+            if session.globals.json || session.globals.verbose > 0 { found.len() } else { WAYS.min(found.len()) };
         let (shown, rest) = found.split_at(shown);
         let shown: Vec<Way> = shown.iter().filter_map(|p| ways.to(p.path()).transpose()).collect::<io::Result<_>>()?;
         if session.globals.json {
@@ -160,12 +161,7 @@ impl Inspect {
         Ok(())
     }
 
-    fn show_sources(
-        &self,
-        session: &Session<'_>,
-        pattern: Option<&Pattern>,
-        style: Style,
-    ) -> Result<(), CommandError> {
+    fn show_sources(&self, session: &Session<'_>, pattern: Option<&Pattern>, style: Style) -> Result<(), CommandError> {
         let Sources { store_dir, paths, spool, source } = self.load_sources(session)?;
         let all: Vec<&ProvenPath> = paths.iter().filter(|p| !p.is_derivation()).collect();
         let mut files = match pattern {
@@ -202,7 +198,12 @@ impl Inspect {
                 return Ok(Sources { store_dir: front.header.store_dir, paths, spool, source });
             }
             let closure = read_export(input, &mut spool, session.threads(), session.sink)?;
-            return Ok(Sources { store_dir: closure.store_dir().clone(), paths: closure.paths().to_vec(), spool, source });
+            return Ok(Sources {
+                store_dir: closure.store_dir().clone(),
+                paths: closure.paths().to_vec(),
+                spool,
+                source,
+            });
         }
         let loaded = session.load_host(&self.file)?;
         let (store_dir, paths) = (loaded.closure.store_dir().clone(), loaded.closure.paths().to_vec());
@@ -224,7 +225,7 @@ fn closure_summary(closure: &Proven, spool: &dyn Spool, bytes: u64) -> Result<Su
 }
 
 /// Reads the front of a firn file, and no more, unless there are paths that need trust: their names are in a section.
-fn front_summary(input: Input) -> Result<Summary, CommandError> {
+pub(crate) fn front_summary(input: Input) -> Result<Summary, CommandError> {
     // A file that takes more memory than there is may still be looked at.
     let limits = Limits { memory_bytes: u64::MAX, ..Limits::default() };
     let plain = input.compression().is_none();
@@ -232,7 +233,8 @@ fn front_summary(input: Input) -> Result<Summary, CommandError> {
     let seekable = size.is_some() && matches!(input.source(), Source::File(_));
     let (front, trusted) = match seekable.then(|| input.source().clone()) {
         Some(source) => {
-            let file = input.into_file().ok_or_else(|| CommandError::new(ExitCode::Input, "cannot go back").about(source))?;
+            let file =
+                input.into_file().ok_or_else(|| CommandError::new(ExitCode::Input, "cannot go back").about(source))?;
             let mut reader = IndexReader::new(file, &limits)?;
             let front = reader.front().clone();
             let frames = (0..front.frames.len()).filter_map(|number| reader.frame(number).transpose());

@@ -140,12 +140,7 @@ impl Summary {
     }
 
     /// From a closure that came as a stock stream, or that is a part of a file.
-    pub fn of_closure(
-        closure: &Proven,
-        spool: &dyn Spool,
-        manifest: &Manifest,
-        file_bytes: u64,
-    ) -> io::Result<Self> {
+    pub fn of_closure(closure: &Proven, spool: &dyn Spool, manifest: &Manifest, file_bytes: u64) -> io::Result<Self> {
         let display = |path: &StorePath| closure.store_dir().display(path);
         let needing_trust: Vec<String> = closure.needing_trust().map(|p| display(p.path())).collect();
         let mut contents = HashSet::new();
@@ -258,12 +253,16 @@ impl Summary {
             n => format!("{}, ", counted(n, "derivation")),
         };
         let sources = counted(self.sources, "source");
-        let files = if self.sources == 0 { String::new() } else { format!(" with {}", counted(self.files, "file")) };
+        let files =
+            if self.sources == 0 { String::new() } else { format!(" with {}", counted(self.files, "different file")) };
         facts.push(("holds", format!("{texts}{sources}{files}")));
-        facts.push(("trust", match self.trusted {
-            0 => "none needed: contents prove their paths".to_owned(),
-            n => format!("needed for {}: a signature, or a trusted user", counted(n, "path")),
-        }));
+        facts.push((
+            "trust",
+            match self.trusted {
+                0 => "none needed: contents prove their paths".to_owned(),
+                n => format!("needed for {}: a signature, or a trusted user", counted(n, "path")),
+            },
+        ));
         const SHOWN: usize = 10;
         facts.extend(self.needing_trust.iter().take(SHOWN).map(|path| ("", path.clone())));
         if self.needing_trust.len() > SHOWN {
@@ -278,7 +277,8 @@ impl Summary {
         }
         facts.push(("file", file));
         facts.extend(self.digest.clone().map(|digest| ("sha256", digest)));
-        let given = |(key, value): &(String, String)| format!("{}: {}", printable(key.as_bytes()), printable(value.as_bytes()));
+        let given =
+            |(key, value): &(String, String)| format!("{}: {}", printable(key.as_bytes()), printable(value.as_bytes()));
         facts.extend(iter::once("made from").chain(iter::repeat("")).zip(self.provenance.iter().map(given)));
         facts
     }
@@ -314,5 +314,44 @@ impl Summary {
             memory(self.memory_bytes.unwrap_or(0)),
         ]);
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(
+        name: &'static str,
+        codec: &str,
+        frames: u64,
+        raw_bytes: u64,
+        bytes: u64,
+        memory_bytes: u64,
+    ) -> SectionLine {
+        SectionLine { name, codec: codec.into(), frames, raw_bytes, bytes, memory_bytes }
+    }
+
+    #[test]
+    fn a_summary_is_a_page_of_aligned_lines() {
+        let mut summary = Summary::new("recipe", "/nix/store", 734_567);
+        summary.name = Some("nixos-system-web-24.05".into());
+        summary.host = Some("web".into());
+        summary.system = Some("x86_64-linux".into());
+        (summary.derivations, summary.sources, summary.files) = (1760, 78, 1);
+        summary.trusted = 12;
+        summary.needing_trust = (0..12).map(|i| format!("/nix/store/{i:032}-made")).collect();
+        summary.provenance = vec![("flake".into(), "github:a/b".into()), ("revision".into(), "evil\x1b[2J".into())];
+        (summary.format, summary.memory_bytes) = (Some("1.0".into()), Some(27 << 20));
+        summary.digest = Some("ab".repeat(32));
+        summary.bytes_per_derivation = Some(PerDerivation { derivations: 52.0, with_hashes: 61.3 });
+        summary.sections = vec![
+            line("source-names", "ppmd7", 1, 7472, 2713, 1 << 20),
+            line("sources", "ppmd7+stored", 12, 1_668_400, 500_642, 26 << 20),
+            line("hashes", "stored", 1, 19_184, 19_184, 19_184),
+            line("derivations", "ppmd7", 1, 537_071, 210_000, 27 << 20),
+        ];
+        let summary = summary.with_roots(vec![format!("/nix/store/{}-nixos-system-web-24.05.drv", "1".repeat(32))]);
+        insta::assert_snapshot!(summary.text(Style::default()));
     }
 }

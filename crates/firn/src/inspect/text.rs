@@ -109,7 +109,10 @@ mod tests {
         assert_eq!(grouped(1000), "1,000");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!((counted(1, "file"), counted(2000, "file")), ("1 file".into(), "2,000 files".into()));
-        assert_eq!((memory(9999), memory(10_000), memory(27_262_977)), ("9999 B".into(), "10 KiB".into(), "27 MiB".into()));
+        assert_eq!(
+            (memory(9999), memory(10_000), memory(27_262_977)),
+            ("9999 B".into(), "10 KiB".into(), "27 MiB".into())
+        );
     }
 
     #[test]
