@@ -6,10 +6,3 @@ pub mod inspect;
 pub mod pack;
 pub mod realise;
 pub mod verify;
-
-use crate::{error::CommandError, exit_code::ExitCode};
-
-/// What a command says whose pipeline is not there yet.
-fn not_built(what: &str) -> CommandError {
-    CommandError::new(ExitCode::Failure, format!("{what} is not built yet"))
-}
