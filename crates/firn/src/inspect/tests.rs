@@ -46,7 +46,10 @@ fn derivations_as_json_are_byte_for_byte_what_nix_prints() {
 fn a_derivation_is_laid_out_and_its_text_given_as_it_is() {
     insta::assert_snapshot!(inspect(&["--derivation", "nixos-system-tiny-24.05"]).unwrap());
     let text = inspect(&["--derivation", "lib-2.1", "--cat"]).unwrap();
-    assert!(text.starts_with("Derive([(\"dev\",\"/nix/store/") && text.ends_with("(\"system\",\"x86_64-linux\")])"), "{text}");
+    assert!(
+        text.starts_with("Derive([(\"dev\",\"/nix/store/") && text.ends_with("(\"system\",\"x86_64-linux\")])"),
+        "{text}"
+    );
 }
 
 #[test]
