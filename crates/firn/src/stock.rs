@@ -33,6 +33,15 @@ pub fn read_export(
     if let Some(warning) = split(closure.roots(), streams, pieces) {
         sink.warn(&format!("{source} {warning}"));
     }
+    // A stream has no digest of its own: a source that was changed on its way looks like an output of unknown origin.
+    if closure.roots().iter().all(StorePath::is_derivation) {
+        for path in closure.needing_trust().filter(|path| path.deriver().is_none()) {
+            sink.warn(&format!(
+                "{source}: nothing proves {}: it is an output of unknown origin, or was changed",
+                path.path()
+            ));
+        }
+    }
     Ok(closure)
 }
 
