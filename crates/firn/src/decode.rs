@@ -232,11 +232,12 @@ fn prove(
 
 fn recipe_limits(header: &Header, contents: u64) -> RecipeLimits {
     let counts = header.counts;
+    let most = RecipeLimits::default();
     RecipeLimits {
-        paths: counts.derivations.max(counts.sources),
+        paths: counts.derivations.max(counts.sources).min(most.paths),
         contents,
-        derivations: counts.text_bytes,
-        ..RecipeLimits::default()
+        derivations: counts.text_bytes.min(most.derivations),
+        ..most
     }
 }
 

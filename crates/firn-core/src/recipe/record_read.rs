@@ -31,7 +31,7 @@ pub(super) struct Exceptions {
     /// Outputs that do not follow from the rest.
     pub(super) outputs: Option<Vec<Output>>,
     /// Outputs without an entry in the environment.
-    pub(super) no_entry: Vec<Vec<u8>>,
+    pub(super) no_entry: BTreeSet<Vec<u8>>,
     pub(super) removed: BTreeSet<Reference>,
     pub(super) added: BTreeSet<Reference>,
 }
@@ -139,6 +139,8 @@ impl State {
                 }
                 _ => return Err(input.error("expected a key")),
             };
+            // What `("","")` takes in the text.
+            spend(&mut left, key.len() + 7, input)?;
             let value = self.read_value(input, hashes, &parts, number, &mut left)?;
             references.extend_from_slice(&value.references);
             if env.insert(key, value.bytes).is_some() {
@@ -212,11 +214,8 @@ impl State {
         let names = match &exceptions.outputs {
             Some(outputs) => {
                 drv.outputs = outputs.clone();
-                for output in outputs {
-                    if !exceptions.no_entry.contains(&output.name) {
-                        insert(drv, &output.name, output.path.clone());
-                    }
-                }
+                let with_entry = outputs.iter().filter(|o| !exceptions.no_entry.contains(&o.name));
+                insert_all(drv, with_entry.map(|o| (o.name.clone(), o.path.clone())).collect());
                 return Ok(());
             }
             None => attributes::outputs(drv),
@@ -230,11 +229,8 @@ impl State {
             drv.outputs = vec![Output { name: names[0].clone(), path, algorithm: fixed.algorithm, hash: fixed.hash }];
             return Ok(());
         }
-        for output in &names {
-            if !exceptions.no_entry.contains(output) {
-                insert(drv, output, Vec::new());
-            }
-        }
+        let with_entry = names.iter().filter(|name| !exceptions.no_entry.contains(*name));
+        insert_all(drv, with_entry.map(|name| (name.clone(), Vec::new())).collect());
         drv.outputs = names.iter().map(|n| Output { name: n.clone(), ..Output::default() }).collect();
         let Some(masked) = hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?)) else { return Ok(()) };
         for output in &mut drv.outputs {
@@ -302,7 +298,7 @@ impl State {
         match input.peek()? {
             token::SAME => {
                 input.byte()?;
-                spend(left, self.last_args.0.iter().map(Vec::len).sum(), input)?;
+                spend(left, self.last_args.0.iter().map(|arg| arg.len() + 2).sum(), input)?;
                 return Ok(self.last_args.clone());
             }
             token::NO_ARGS => {
@@ -315,6 +311,7 @@ impl State {
         loop {
             let mut value = Value::default();
             let end = self.read_text(input, hashes, parts, &mut value, left)?;
+            spend(left, 2, input)?;
             args.push(value.bytes);
             references.append(&mut value.references);
             if !end {
@@ -465,17 +462,20 @@ impl State {
                                 return Err(input.error("an argument outside of arguments"));
                             }
                         }
-                        spend(left, 1, input)?;
+                        // What `("","","","")` takes in the text.
+                        spend(left, 13, input)?;
                         let [name, path, algorithm, hash] = fields.map(|f| f.bytes);
                         outputs.push(Output { name, path, algorithm, hash });
                     }
                     exceptions.outputs = Some(outputs);
                 }
                 exception::NO_ENTRY => {
+                    // These name outputs, whose names are counted elsewhere.
+                    let mut left = *left;
                     for _ in 0..input.number()? {
-                        let name = input.string(*left)?;
-                        spend(left, name.len() + 1, input)?;
-                        exceptions.no_entry.push(name);
+                        let name = input.string(left)?;
+                        spend(&mut left, name.len() + 1, input)?;
+                        exceptions.no_entry.insert(name);
                     }
                 }
                 code @ (exception::REMOVED | exception::ADDED) => {
@@ -532,6 +532,14 @@ fn insert(drv: &mut Derivation, key: &[u8], value: Vec<u8>) {
     if let Err(at) = drv.env.binary_search_by(|(k, _)| k.as_slice().cmp(key)) {
         drv.env.insert(at, (key.to_vec(), value));
     }
+}
+
+/// Adds variables unless they are there; all at once, since there may be many.
+fn insert_all(drv: &mut Derivation, variables: Vec<(Vec<u8>, Vec<u8>)>) {
+    drv.env.extend(variables);
+    // The sort is stable, so of two with one key the one that was there stays.
+    drv.env.sort_by(|a, b| a.0.cmp(&b.0));
+    drv.env.dedup_by(|later, earlier| later.0 == earlier.0);
 }
 
 /// The fixed output that the attributes describe, as `derivationStrict` in Nix's `primops.cc` reads them.
