@@ -192,7 +192,7 @@ impl SourceList {
     /// Reads the section `source-names`. Contents are expected one after the other in the spool, from `base` on.
     pub fn read(section: &mut dyn Read, base: u64, limits: &RecipeLimits) -> Result<Self, RecipeError> {
         let mut input = Input::new(section);
-        let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0 };
+        let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0, path_bytes: 0, first: 0 };
         let count = tree.input.number()?;
         if count > limits.paths {
             return Err(tree.input.error("there are too many sources"));
@@ -348,10 +348,17 @@ fn place(node: &mut Node, blobs: &[Blob]) {
     }
 }
 
+/// Bytes of the paths of all files that are not in trees: a short name below deep folders has a long one.
+const MAX_PATH_BYTES: usize = 256 << 20;
+
 struct TreeReader<'a, 'b> {
     input: &'a mut Input<'b>,
     files: Vec<FileKey>,
+    /// Nodes, references and signatures so far.
     nodes: u64,
+    path_bytes: usize,
+    /// Number of the first file of the source at hand.
+    first: usize,
 }
 
 impl TreeReader<'_, '_> {
@@ -363,6 +370,7 @@ impl TreeReader<'_, '_> {
         let address = address.ok_or_else(|| self.input.error("a source of unknown kind"))?;
         let mut references = Vec::new();
         for _ in 0..self.input.number()? {
+            self.count()?;
             references.push(match self.input.number()? {
                 0 => SourceReference::Path(StorePath::from_base_name(&self.input.string(MAX_NAME + 33)?)?),
                 other if other <= number as u64 => SourceReference::Source(other as u32 - 1),
@@ -374,10 +382,14 @@ impl TreeReader<'_, '_> {
         if refers_to_itself && trusted.is_none() {
             return Err(self.input.error("a source that refers to itself"));
         }
-        let before = self.files.len();
+        self.first = self.files.len();
         let content = self.node(&mut Vec::new(), 0)?;
         if content.file_count().0 > TREE_FILES {
-            self.files[before..].iter_mut().for_each(|file| file.tree = true);
+            for file in &mut self.files[self.first..] {
+                // The order of a tree's files is that of the tree, whatever their paths.
+                self.path_bytes -= std::mem::take(&mut file.path).len();
+                file.tree = true;
+            }
         }
         Ok(Source { name, address, refers_to_itself, references, trusted, content })
     }
@@ -391,16 +403,26 @@ impl TreeReader<'_, '_> {
         let deriver = if deriver.is_empty() { None } else { Some(StorePath::from_base_name(&deriver)?) };
         let mut signatures = Vec::new();
         for _ in 0..self.input.number()? {
+            self.count()?;
             let signature = self.input.string(1024)?;
             signatures.push(String::from_utf8(signature).map_err(|_| self.input.error("a malformed signature"))?);
         }
         Ok(Box::new(TrustedSource { digest, nar_hash, deriver, signatures }))
     }
 
-    fn node(&mut self, path: &mut Vec<u8>, depth: usize) -> Result<Node, RecipeError> {
+    /// Counts what takes memory and may be there any number of times.
+    fn count(&mut self) -> Result<(), RecipeError> {
         self.nodes += 1;
-        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
-            return Err(self.input.error("a tree is too deep or has too many files"));
+        if self.nodes > MAX_NODES {
+            return Err(self.input.error("there are too many files, references and signatures"));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, path: &mut Vec<u8>, depth: usize) -> Result<Node, RecipeError> {
+        self.count()?;
+        if depth > MAX_DEPTH {
+            return Err(self.input.error("a tree is too deep"));
         }
         let code = self.input.byte()?;
         let executable = matches!(code, b'x' | b'X');
@@ -433,7 +455,14 @@ impl TreeReader<'_, '_> {
             }
             b'f' | b'x' => {
                 let number = self.files.len() as u64;
-                self.files.push(FileKey { path: path.clone(), len: 0, dense: false, tree: false });
+                // More files than this make a tree, where paths do not matter.
+                let in_tree = (self.files.len() - self.first) as u64 > TREE_FILES;
+                let path = if in_tree { Vec::new() } else { path.clone() };
+                self.path_bytes += path.len();
+                if self.path_bytes > MAX_PATH_BYTES {
+                    return Err(self.input.error("the names of all files together are too long"));
+                }
+                self.files.push(FileKey { path, len: 0, dense: false, tree: false });
                 Ok(Node::Regular { executable, contents: Blob { offset: number, len: 0 } })
             }
             b'F' | b'X' => {
