@@ -26,9 +26,13 @@ pub(super) struct RecordWriter<'a> {
     out: Vec<u8>,
     /// Hashes that are new in this record.
     pub(super) new_hashes: Vec<Vec<u8>>,
-    popped: Vec<u32>,
+    /// Position in `State::hashes` of each of them.
+    new_positions: HashMap<Vec<u8>, usize>,
+    /// The top of the stack without what this record took, at most [`MAX_BELOW`] deep, the top last.
+    top: Vec<u32>,
+    /// How much of the stack is below it.
+    below: usize,
     used_sources: u32,
-    new_keys: Vec<Vec<u8>>,
     found: BTreeSet<Reference>,
 }
 
@@ -81,7 +85,9 @@ pub(super) fn write_record(
     drv: &Derivation,
     actual: &[Reference],
 ) -> Result<Option<WrittenRecord>, RecipeError> {
-    let canonical = !drv.versioned && drv.env.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    // A NUL ends the names of keys and outputs.
+    let named = drv.env.iter().map(|(key, _)| key).chain(drv.outputs.iter().map(|o| &o.name)).all(|n| !n.contains(&0));
+    let canonical = named && !drv.versioned && drv.env.windows(2).all(|pair| pair[0].0 < pair[1].0);
     let Some(exceptions) = canonical.then(|| exceptions_of(state, name, drv, actual)).transpose()?.flatten() else {
         return Ok(None);
     };
@@ -92,9 +98,10 @@ pub(super) fn write_record(
         parts: NameParts::new(name.to_vec()),
         out: Vec::with_capacity(1024),
         new_hashes: Vec::new(),
-        popped: Vec::new(),
+        new_positions: HashMap::new(),
+        top: state.stack[state.stack.len().saturating_sub(MAX_BELOW)..].to_vec(),
+        below: state.stack.len().saturating_sub(MAX_BELOW),
         used_sources: state.used_sources,
-        new_keys: Vec::new(),
         found: BTreeSet::new(),
     };
     writer.name();
@@ -154,8 +161,8 @@ fn exceptions_of(
         if (&guess.inputs, &guess.sources) != (&drv.inputs, &drv.sources) {
             return Ok(None);
         }
-        state.complete(name, &mut guess, &ids, &exceptions)?;
-        if guess == *drv {
+        // A guess that gives no valid path was wrong, as one that gives another.
+        if state.complete(name, &mut guess, &ids, &exceptions).is_ok() && guess == *drv {
             return Ok(Some(exceptions));
         }
     }
@@ -181,8 +188,7 @@ impl RecordWriter<'_> {
     }
 
     fn key(&mut self, key: &[u8]) -> usize {
-        let new = || self.new_keys.iter().position(|k| k == key).map(|i| self.state.keys.len() + i);
-        let number = self.state.key_numbers.get(key).copied().or_else(new);
+        let number = self.state.key_numbers.get(key).copied();
         match number.map(|n| n - FIRST_KEY) {
             Some(n) if n < token::SHORT_KEYS => self.out.push(token::KEY + n as u8),
             Some(n) => {
@@ -193,7 +199,6 @@ impl RecordWriter<'_> {
                 self.out.push(token::NEW_KEY);
                 self.out.extend_from_slice(key);
                 self.out.push(token::END);
-                self.new_keys.push(key.to_vec());
             }
         }
         number.unwrap_or(usize::MAX)
@@ -286,7 +291,7 @@ impl RecordWriter<'_> {
         let Some(found) = hash_text::find(rest) else { return 0 };
         let code = hash_text::code(found.encoding, found.bytes.len());
         let known = self.state.hashes.len() + self.new_hashes.len();
-        let here = self.new_hashes.iter().position(|h| *h == found.bytes).map(|i| self.state.hashes.len() + i);
+        let here = self.new_positions.get(&found.bytes).copied();
         match here.or_else(|| self.dictionary.hashes.get(found.bytes.as_slice()).copied()) {
             Some(position) => {
                 self.out.extend_from_slice(&[token::OLD_HASH, code]);
@@ -294,6 +299,7 @@ impl RecordWriter<'_> {
             }
             None => {
                 self.out.extend_from_slice(&[token::NEW_HASH, code]);
+                self.new_positions.insert(found.bytes.clone(), known);
                 self.new_hashes.push(found.bytes);
             }
         }
@@ -352,10 +358,13 @@ impl RecordWriter<'_> {
     }
 
     fn derivation(&mut self, id: u32) {
-        let left = self.state.stack.iter().rev().filter(|other| !self.popped.contains(other));
-        match left.take(MAX_BELOW).position(|other| *other == id) {
+        match self.top.iter().rev().position(|other| *other == id) {
             Some(below) => {
-                self.popped.push(id);
+                self.top.remove(self.top.len() - 1 - below);
+                if let Some(next) = self.below.checked_sub(1) {
+                    self.top.insert(0, self.state.stack[next]);
+                    self.below = next;
+                }
                 if below == 0 {
                     self.out.push(token::NEW);
                 } else {
