@@ -17,7 +17,7 @@ use crate::{
     store_path::StorePath,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
 };
 
@@ -111,6 +111,15 @@ fn encode_once(
         let text = text_of(path);
         let parsed = Derivation::parse(&spool.get(text)?).ok().filter(|d| !d.versioned);
         let actual = parsed.as_ref().and_then(|drv| order::actual(drv, store_dir, &number, &output));
+        // A text that looks like a derivation may have been added with references of its own.
+        let actual = actual.filter(|actual| {
+            let path_of = |reference: &Reference| match *reference {
+                Reference::Output(n, _) | Reference::Derivation(n) => drvs[n as usize].path(),
+                Reference::Source(n) => sources[n as usize].path(),
+            };
+            let implied: BTreeSet<&StorePath> = actual.iter().map(path_of).collect();
+            implied.into_iter().eq(path.references())
+        });
         wants.push(match (&parsed, &actual) {
             (Some(drv), Some(actual)) => order::wants(drv, &prefix, &targets, actual),
             _ => {
