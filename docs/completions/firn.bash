@@ -192,7 +192,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__inspect)
-            opts="-q -v -h --derivation --source --cat --tree --sources --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --derivation --source --cat --tree --sources --sort --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -208,6 +208,10 @@ _firn() {
                     ;;
                 --tree)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -W "size path" -- "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -73,16 +73,18 @@ complete -c firn -n "__fish_firn_using_subcommand pack" -s v -l verbose -d 'Say 
 complete -c firn -n "__fish_firn_using_subcommand pack" -l json -d 'Print results as JSON, and everything else as lines of JSON'
 complete -c firn -n "__fish_firn_using_subcommand pack" -l no-progress -d 'Show no progress'
 complete -c firn -n "__fish_firn_using_subcommand pack" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c firn -n "__fish_firn_using_subcommand inspect" -l derivation -d 'Print derivations as Nix has them; with --json as nix derivation show' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l derivation -d 'Print derivations, laid out; with --json as nix derivation show, with --cat byte for byte' -r
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l source -d 'List the files of sources; with --cat print their contents' -r
-complete -c firn -n "__fish_firn_using_subcommand inspect" -l tree -d 'Show why a path is in the file: the ways to it from the root' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l tree -d 'Show why a path is in the file: the shortest way to it from the root' -r
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l sort -d 'How --sources and --source sort' -r -f -a "size\t'The largest first'
+path\t'By path'"
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
-complete -c firn -n "__fish_firn_using_subcommand inspect" -l cat -d 'Print the contents of the files'
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l cat -d 'Print contents as they are'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l sources -d 'List every file that travels, with its size'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -s v -l verbose -d 'Say more; twice, even more'
