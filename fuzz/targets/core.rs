@@ -37,13 +37,13 @@ fn part<'a>(data: &mut &'a [u8]) -> &'a [u8] {
     part
 }
 
-/// A derivation's text. Nix does not escape quotes in some fields, so not all that is read prints as something that can be
-/// read; what can, prints the same again.
+/// A derivation's text. Nix escapes nothing in some fields, so only what is read without any escape is sure to print as
+/// something that reads as the same.
 pub(crate) fn aterm(data: &[u8]) {
     if let Ok(derivation) = Derivation::parse(data) {
         let printed = derivation.print();
-        if let Ok(again) = Derivation::parse(&printed) {
-            assert!(again.print() == printed);
+        if !data.contains(&b'\\') {
+            assert_eq!(Derivation::parse(&printed).ok(), Some(derivation));
         }
     }
 }
