@@ -41,6 +41,8 @@ pub struct EncodeOptions {
     pub host: Option<String>,
     /// Where it came from, when asked for.
     pub provenance: Vec<(String, String)>,
+    /// Bytes that the file may have.
+    pub max_bytes: Option<u64>,
 }
 
 impl Default for EncodeOptions {
@@ -51,6 +53,7 @@ impl Default for EncodeOptions {
             low_memory: false,
             host: None,
             provenance: Vec::new(),
+            max_bytes: None,
         }
     }
 }
@@ -64,6 +67,8 @@ pub struct Encoded {
     pub header: Header,
     /// Derivations that travel as text.
     pub raw: Vec<firn_core::StorePath>,
+    /// Bytes that the contents of sources take in it.
+    pub sources_bytes: u64,
 }
 
 /// Why a file could not be written.
@@ -82,6 +87,14 @@ pub enum EncodeError {
     /// The file could not be put together or written.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The file would be larger than wanted.
+    #[error("the file would have {bytes} bytes or more, and --max-size allows {limit}")]
+    TooLarge {
+        /// Bytes of its frames.
+        bytes: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
 }
 
 impl Session<'_> {
@@ -137,10 +150,24 @@ pub fn encode(
     let total = jobs.iter().map(|job| len(&job.raw)).sum();
     let meter = Meter::begin(sink, Work::Encode, Some(total), None);
     let mut writer = FileWriter::new(packed);
-    pack(&jobs, &recipe, spool, dictionary, options, &meter, &mut |frame| writer.push(&frame))?;
+    let (mut bytes, mut sources_bytes) = (0, 0);
+    pack(&jobs, &recipe, spool, dictionary, options, &meter, &mut |frame| {
+        bytes += frame.header.packed_bytes;
+        if frame.header.section == Section::Sources {
+            sources_bytes += frame.header.packed_bytes;
+        }
+        writer.push(&frame)
+    })?;
     drop(meter);
+    let check = |bytes| match options.max_bytes {
+        Some(limit) if bytes > limit => Err(EncodeError::TooLarge { bytes, limit }),
+        _ => Ok(()),
+    };
+    // Before the first byte goes to somebody who cannot give it back.
+    check(bytes)?;
     let written = writer.finish(&header, &mut &mut *out)?;
-    Ok(Encoded { written, header, raw: recipe.raw })
+    check(written.bytes)?;
+    Ok(Encoded { written, header, raw: recipe.raw, sources_bytes })
 }
 
 fn len(raw: &Raw) -> u64 {

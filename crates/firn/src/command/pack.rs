@@ -118,11 +118,15 @@ impl Pack {
     pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
         let request = PackRequest {
             what: self.what,
+            file: self.file,
+            attributes: self.attr,
             output: self.output,
             store: self.store,
             max_size: self.max_size,
             low_memory: self.low_memory,
             keep: self.keep,
+            provenance: self.provenance,
+            nix: self.nix,
         };
         let packed = pack(&request, session)?;
         report(&request, &packed, session)

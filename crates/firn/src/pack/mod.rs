@@ -1,10 +1,18 @@
 //! From what a person names to a firn file: find the derivations, read their closure from a store, prove it, encode it.
 
+mod evaluate;
+mod provenance;
+mod secrets;
 mod store;
+mod warnings;
 mod what;
 
-use crate::{CommandError, ExitCode, Session, encode::Encoded, import::environment, stock::prove_all};
-use firn_core::{Proven, ProvenPath, StoreDir, StorePath};
+use crate::{
+    CommandError, EncodeOptions, ExitCode, Session, command::pack::NixFlags, encode::Encoded, import::environment,
+    stock::prove_all,
+};
+use evaluate::Evaluator;
+use firn_core::{Proven, ProvenPath, StoreDir, StorePath, hash};
 use firn_store::{
     database::ValidPath,
     root::{RootPlace, RootRequest},
@@ -14,13 +22,17 @@ use std::{
     path::{Path, PathBuf},
 };
 use store::StorePlace;
-use what::What;
+use what::{FlakeRef, What};
 
 /// What is wanted of a pack.
 #[derive(Debug, Clone, Default)]
 pub struct PackRequest {
     /// Arguments as they were given.
     pub what: Vec<String>,
+    /// An expression to evaluate, and attributes of it.
+    pub file: Option<String>,
+    /// Without a file they are of `./default.nix`.
+    pub attributes: Vec<String>,
     /// The file to write, `-` for standard output.
     pub output: PathBuf,
     /// The store to read.
@@ -31,6 +43,10 @@ pub struct PackRequest {
     pub low_memory: bool,
     /// Name under which the derivations are kept here.
     pub keep: Option<String>,
+    /// Whether it is recorded where the systems came from.
+    pub provenance: bool,
+    /// What is given to Nix.
+    pub nix: NixFlags,
 }
 
 /// A file that was packed.
@@ -55,27 +71,28 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         None => StoreDir::default(),
     };
     let place = StorePlace::find(request.store.as_deref(), store_dir, environment())?;
+    let evaluator = Evaluator { flags: &request.nix, remote: place.remote(), sink: session.sink };
     let wanted = request.what.iter().map(|text| What::parse(text, &place.store_dir));
     let wanted: Vec<What> = wanted.collect::<Result<_, _>>()?;
-    let mut finder = place.open(Vec::new(), session.sink)?;
-    let mut roots: Vec<StorePath> = Vec::new();
-    for what in &wanted {
-        let root = match what {
-            What::Store(path) => finder.derivation_of(path)?,
-            What::Flake(_) => return Err(CommandError::new(ExitCode::Failure, "flakes are not built yet")),
-        };
-        if !roots.contains(&root) {
-            roots.push(root);
-        }
-    }
+    let flakes = || wanted.iter().filter_map(|what| if let What::Flake(flake) = what { Some(flake) } else { None });
+    flakes().for_each(|flake| warnings::untracked(flake, session.sink));
+
+    let find = || find_roots(request, &wanted, &evaluator, &place, session);
+    let mut roots = find()?;
     let mut store = place.open(root_requests(request.keep.as_deref(), &roots), session.sink)?;
-    let lost = store.hold(&roots)?;
-    finder.close()?;
+    let mut lost = store.hold(&roots)?;
+    if !lost.is_empty() && wanted.iter().all(|what| matches!(what, What::Flake(_))) {
+        // A collector ran between the evaluation and our hold.
+        roots = find()?;
+        store = place.open(root_requests(request.keep.as_deref(), &roots), session.sink)?;
+        lost = store.hold(&roots)?;
+    }
     if let Some(lost) = lost.first() {
         return Err(CommandError::new(ExitCode::Incomplete, "this derivation is not valid in the store")
             .about(place.store_dir.display(lost))
             .hint("evaluate the system again, or name the store that has it with --store"));
     }
+
     let mut spool = session.spool(Some(&request.output))?;
     let infos = store.closure(&roots)?;
     let claimed = store.read(&infos, &mut spool, session.sink)?;
@@ -83,13 +100,72 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     check(&infos, &proven)?;
     drop(infos);
     let closure = Proven::new(place.store_dir.clone(), Some(roots.clone()), proven)?;
-    name_trusted(&closure, session);
-    let options = crate::EncodeOptions { low_memory: request.low_memory, ..session.encode_options() };
+    warnings::trusted(&closure, session.sink);
+    warnings::secrets(&closure, &spool, session.sink)?;
+
+    let mut options =
+        EncodeOptions { low_memory: request.low_memory, max_bytes: request.max_size, ..session.encode_options() };
+    if request.provenance {
+        for flake in flakes() {
+            options.provenance.extend(provenance_of(flake, &evaluator)?);
+        }
+        options.provenance.extend(request.file.iter().map(|file| ("file".to_owned(), file.clone())));
+        options.provenance.extend(request.attributes.iter().map(|name| ("attribute".to_owned(), name.clone())));
+    }
     let encoded = session.write_firn(&closure, &spool, &options, &request.output)?;
+    warnings::heavy(&closure, &encoded, session.sink);
     let links = if request.keep.is_some() { store.keep()? } else { Vec::new() };
     store.close()?;
     let closure_bytes = closure.paths().iter().map(ProvenPath::nar_size).sum();
     Ok(Packed { roots, store_dir: place.store_dir, encoded, closure_bytes, links })
+}
+
+/// The derivations of everything that is wanted, each once.
+fn find_roots(
+    request: &PackRequest,
+    wanted: &[What],
+    evaluator: &Evaluator<'_>,
+    place: &StorePlace,
+    session: &Session<'_>,
+) -> Result<Vec<StorePath>, CommandError> {
+    let mut roots: Vec<StorePath> = Vec::new();
+    let mut add = |root: StorePath| {
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    };
+    for what in wanted {
+        match what {
+            What::Store(path) if path.is_derivation() => add(path.clone()),
+            What::Store(path) => {
+                let mut store = place.open(Vec::new(), session.sink)?;
+                add(store.derivation_of(path)?);
+                store.close()?;
+            }
+            What::Flake(flake) => add(place.store_dir.parse(evaluator.flake(flake)?.as_bytes())?),
+        }
+    }
+    if request.file.is_some() || !request.attributes.is_empty() {
+        let file = request.file.as_deref().unwrap_or(".");
+        for drv in evaluator.expression(file, &request.attributes)? {
+            add(place.store_dir.parse(drv.as_bytes())?);
+        }
+    }
+    if roots.is_empty() {
+        return Err(CommandError::new(ExitCode::Evaluation, "the expression has no derivation in it")
+            .hint("name an attribute of it with --attr"));
+    }
+    Ok(roots)
+}
+
+fn provenance_of(flake: &FlakeRef, evaluator: &Evaluator<'_>) -> Result<Vec<(String, String)>, CommandError> {
+    let metadata = evaluator.metadata(&flake.flake)?;
+    let text = |pointer| metadata.pointer(pointer).and_then(serde_json::Value::as_str);
+    let lock = text("/path").map(|path| Path::new(path).join(text("/locked/dir").unwrap_or("")).join("flake.lock"));
+    let lock = lock.and_then(|lock| std::fs::read(lock).ok()).map(|lock| hash::hex(&hash::sha256(&lock)));
+    let mut facts = provenance::of_flake(&metadata, lock);
+    facts.extend(flake.fragment.iter().map(|fragment| ("attribute".to_owned(), fragment.clone())));
+    Ok(facts)
 }
 
 fn root_requests(keep: Option<&str>, roots: &[StorePath]) -> Vec<RootRequest> {
@@ -114,16 +190,5 @@ fn check(infos: &[ValidPath], proven: &[ProvenPath]) -> Result<(), CommandError>
         Some(path) => Err(CommandError::new(ExitCode::Damaged, "its contents are not those that the store registered")
             .about(path.path())
             .hint("repair it: nix-store --repair-path, or delete it with nix-store --delete and evaluate again")),
-    }
-}
-
-fn name_trusted(closure: &Proven, session: &Session<'_>) {
-    for path in closure.needing_trust() {
-        let signed = if path.signatures().is_empty() { "unsigned" } else { "signed" };
-        session.sink.warn(&format!(
-            "{} is an output among the sources ({signed}): the evaluation built it, and only root, a trusted user or a \
-             signature brings it into a store",
-            path.path()
-        ));
     }
 }

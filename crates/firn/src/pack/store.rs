@@ -59,7 +59,6 @@ impl StorePlace {
         Ok(Self { url: place, store_dir, folder, state_dir, environment })
     }
 
-    #[expect(dead_code, reason = "evaluation comes next")]
     /// What `NIX_REMOTE` must be for Nix to use this store.
     pub(super) fn remote(&self) -> Option<String> {
         match &self.url {

@@ -1,8 +1,10 @@
 //! What a person points `pack` at.
 
+use super::provenance::without_credentials;
 use crate::{CommandError, ExitCode};
 use firn_core::{StoreDir, StorePath};
 use std::{
+    fmt,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -26,6 +28,16 @@ pub(super) struct FlakeRef {
     pub(super) flake: String,
     /// What is after it: a host, or a whole attribute path.
     pub(super) fragment: Option<String>,
+}
+
+impl fmt::Display for FlakeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flake = without_credentials(&self.flake);
+        match &self.fragment {
+            Some(fragment) => write!(f, "{flake}#{fragment}"),
+            None => f.write_str(&flake),
+        }
+    }
 }
 
 impl What {
