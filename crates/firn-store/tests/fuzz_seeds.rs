@@ -1,7 +1,5 @@
 //! The seeds of the fuzz targets, and everything that a fuzzer ever found, as ordinary tests.
 
-#![expect(clippy::expect_used, reason = "a test and its targets")]
-
 #[path = "../../../fuzz/targets/store.rs"]
 mod targets;
 
