@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done to firn, on a machine with Rust and nothing else.
 
 mod bed;
+mod bench;
 mod boundaries;
 mod demo;
 mod dependencies;
@@ -8,6 +9,7 @@ mod dist;
 mod generated;
 mod install;
 mod process;
+mod sizes;
 mod stages;
 mod suites;
 mod toolchain;
@@ -57,6 +59,17 @@ enum Task {
     },
     /// Make the images of the test hosts in $FIRN_TESTBED (default /var/tmp/firn-testbed)
     Images,
+    /// Measure file sizes and write the ledger, docs/sizes.md
+    Sizes {
+        /// A folder with more closures (*.export.zst)
+        #[arg(long)]
+        closures: Option<PathBuf>,
+        /// Only fail if a row of the checkout's own closures is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure speed and memory against stock tools and write docs/benchmarks.md
+    Bench,
     /// Write generated pages anew
     Generate {
         /// Only fail if one is stale
@@ -104,6 +117,8 @@ fn run(task: Task) -> Result<()> {
                 println!("{}", bed::image(release)?.display());
             }
         }
+        Task::Sizes { closures, check } => sizes::run(closures.as_deref(), check)?,
+        Task::Bench => bench::run()?,
         Task::Generate { check } => generated::generate(check)?,
     }
     Ok(())

@@ -7,7 +7,7 @@ use anyhow::{Error, Result, bail, ensure};
 use crate::bed::{self, Release};
 use crate::dist::{self, Processor, Toolchain};
 use crate::install::Missing;
-use crate::{boundaries, dependencies, generated, process, suites};
+use crate::{boundaries, dependencies, generated, process, sizes, suites};
 
 /// Something that could not be tested here, by the name that `FIRN_ALLOW_SKIP` knows it by.
 struct Skip {
@@ -97,6 +97,7 @@ pub fn test() -> Result<()> {
     run.stage("boundaries", |_| boundaries::check());
     run.stage("dependencies", |_| dependencies::check());
     run.stage("generated pages", |_| generated::generate(true));
+    run.stage("size ledger", |_| sizes::run(None, true));
     let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64, Toolchain::Rustup));
     run.stage("aarch64", |_| {
         let firn = dist::build(Processor::Aarch64, Toolchain::Rustup)?;
