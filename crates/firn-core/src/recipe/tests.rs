@@ -231,7 +231,7 @@ impl Maker {
                         value.extend_from_slice(&output.path);
                     }
                 }
-                _ => value.extend_from_slice(*self.dice.pick(&[&b" "[..], b":", b"-dev/lib", b"abc", b"\x01"])),
+                _ => value.extend_from_slice(self.dice.pick(&[&b" "[..], b":", b"-dev/lib", b"abc", b"\x01"])),
             }
         }
         value
