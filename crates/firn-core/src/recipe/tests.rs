@@ -231,7 +231,10 @@ impl Maker {
                         value.extend_from_slice(&output.path);
                     }
                 }
-                _ => value.extend_from_slice(self.dice.pick(&[&b" "[..], b":", b"-dev/lib", b"abc", b"\x01"])),
+                _ => {
+                    let text: &[u8] = self.dice.pick::<&[u8]>(&[b" ", b":", b"-dev/lib", b"abc", b"\x01"]);
+                    value.extend_from_slice(text);
+                }
             }
         }
         value
