@@ -6,7 +6,6 @@ use super::{
     policy::{is_incompressible, model_memory},
 };
 use crate::recipe::Lane;
-use std::borrow::Cow;
 
 /// Raw bytes of one frame at most. Larger ones gain little and take memory on both sides.
 const FRAME: u64 = 16 * MIB;
@@ -18,6 +17,12 @@ const SLOW: usize = 8 << 20;
 const MODEL: u64 = 38;
 /// Window of LZMA2. A third of a frame costs 0.15 % against all of it, and two encoders fit into the memory of `pack`.
 const WINDOW: u64 = 6 * MIB;
+/// Words of markup, if they take it to three eighths.
+const MARKUP: WordPlan = WordPlan { tokens: Tokens::Runs, pages: 4, eighths: 3 };
+
+fn letters(pages: u8) -> WordPlan {
+    WordPlan { tokens: Tokens::Letters, pages, eighths: 7 }
+}
 
 /// Where the frames of one lane end, from the lengths of its files in order. Small files stay whole; a large file has frames
 /// of its own.
@@ -82,35 +87,25 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     if lane == Lane::Dense || is_incompressible(raw) {
         return Ok(Packed::stored(raw));
     }
-    let letters = |pages| Some(WordPlan { tokens: Tokens::Letters, pages, eighths: 7 });
-    let (filtered, encoding) = match lane {
-        Lane::Small if raw.len() < SLOW => {
-            let filtered = Filtered::new(raw, true, letters(0))?;
-            let encoding = ppmd(lane, low_memory, &filtered.stream);
-            (filtered, encoding)
+    let mut filtered = Filtered::new(raw);
+    filtered.take_hashes()?;
+    let fast = match lane {
+        Lane::Small => raw.len() >= SLOW,
+        // Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
+        Lane::Large if (raw.len() as u64) < FRAME => {
+            !filtered.replace_words(MARKUP)?
+                && !is_smaller(ppmd(lane, low_memory, raw), lzma(low_memory), &filtered.stream)?
         }
-        Lane::Large => large(low_memory, raw)?,
-        _ => (Filtered::new(raw, true, letters(32))?, lzma(low_memory)),
+        _ => true,
     };
+    if !filtered.filter.words {
+        filtered.replace_words(letters(if fast { 32 } else { 0 }))?;
+    }
+    let encoding = if fast { lzma(low_memory) } else { ppmd(lane, low_memory, &filtered.stream) };
     finish(filtered, encoding, raw)
 }
 
-/// Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small. Of other files PPMd7 has to
-/// gain what it costs the reader in time.
-fn large(low_memory: bool, raw: &[u8]) -> Result<(Filtered<'_>, Encoding), CodecError> {
-    if raw.len() as u64 >= FRAME {
-        let plan = WordPlan { tokens: Tokens::Letters, pages: 32, eighths: 7 };
-        return Ok((Filtered::new(raw, true, Some(plan))?, lzma(low_memory)));
-    }
-    let markup = WordPlan { tokens: Tokens::Runs, pages: 4, eighths: 4 };
-    let filtered = Filtered::new(raw, false, Some(markup))?;
-    let ppmd = ppmd(Lane::Large, low_memory, &filtered.stream);
-    let encoding =
-        if filtered.filter.words || is_smaller(ppmd, lzma(low_memory), raw)? { ppmd } else { lzma(low_memory) };
-    Ok((filtered, encoding))
-}
-
-/// Whether an encoding is smaller by 5 % than another on samples.
+/// Whether an encoding is smaller by 5 % than another on samples: so much PPMd7 has to gain for the time it takes.
 fn is_smaller(one: Encoding, other: Encoding, raw: &[u8]) -> Result<bool, CodecError> {
     const SAMPLE: usize = 128 << 10;
     const SAMPLES: usize = 4;
@@ -121,13 +116,12 @@ fn is_smaller(one: Encoding, other: Encoding, raw: &[u8]) -> Result<bool, CodecE
 }
 
 fn finish(filtered: Filtered<'_>, encoding: Encoding, raw: &[u8]) -> Result<Packed, CodecError> {
-    let Filtered { filter, stream, prefix } = filtered;
-    let (codec, bytes) = encoding.pack(&stream, None)?;
-    let (codec, bytes) = if bytes.len() < stream.len() { (codec, Cow::Owned(bytes)) } else { (Codec::Stored, stream) };
-    if prefix.len() + bytes.len() >= raw.len() {
-        return Ok(Packed::stored(raw));
+    let mut bytes = filtered.head();
+    let Filtered { filter, stream, .. } = filtered;
+    let (mut codec, mut packed) = encoding.pack(&stream, None)?;
+    if packed.len() >= stream.len() {
+        (codec, packed) = (Codec::Stored, stream.into_owned());
     }
-    let mut all = prefix;
-    all.extend_from_slice(&bytes);
-    Ok(Packed { codec, filter, bytes: all })
+    bytes.extend_from_slice(&packed);
+    Ok(if bytes.len() < raw.len() { Packed { codec, filter, bytes } } else { Packed::stored(raw) })
 }

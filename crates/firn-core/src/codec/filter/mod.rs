@@ -78,34 +78,46 @@ pub(super) struct WordPlan {
 pub(super) struct Filtered<'a> {
     pub(super) filter: Filter,
     pub(super) stream: Cow<'a, [u8]>,
-    pub(super) prefix: Vec<u8>,
+    prefix: Vec<u8>,
 }
 
 impl<'a> Filtered<'a> {
-    /// Applies what pays.
-    pub(super) fn new(raw: &'a [u8], hashes: bool, words: Option<WordPlan>) -> Result<Self, CodecError> {
-        let mut out = Self { filter: Filter::NONE, stream: Cow::Borrowed(raw), prefix: Vec::new() };
-        if hashes {
-            let (stream, side) = hashes::take_out(raw);
-            if stream.len() + side.len() < raw.len() {
-                out.filter.hashes = true;
-                put_blob(&mut out.prefix, &side, Encoding::Zstd { level: 19, window_log: 21 })?;
-                out.stream = Cow::Owned(stream);
-            }
+    /// Not filtered yet.
+    pub(super) fn new(raw: &'a [u8]) -> Self {
+        Self { filter: Filter::NONE, stream: Cow::Borrowed(raw), prefix: Vec::new() }
+    }
+
+    /// Takes hashes out if that pays. Comes before the words.
+    pub(super) fn take_hashes(&mut self) -> Result<(), CodecError> {
+        let (stream, side) = hashes::take_out(&self.stream);
+        if stream.len() + side.len() < self.stream.len() {
+            self.filter.hashes = true;
+            put_blob(&mut self.prefix, &side, Encoding::Zstd { level: 19, window_log: 21 })?;
+            self.stream = Cow::Owned(stream);
         }
-        if let Some(plan) = words {
-            let words = words::replace(&out.stream, plan.tokens, plan.pages);
-            if words.stream.len() + words.dictionary.len() <= out.stream.len() / 8 * plan.eighths {
-                out.filter.words = true;
-                put_varint(&mut out.prefix, words.pages.into());
-                put_blob(&mut out.prefix, &words.dictionary, Encoding::Ppmd7 { order: 4, memory_mib: 1 })?;
-                out.stream = Cow::Owned(words.stream);
-            }
+        Ok(())
+    }
+
+    /// Replaces words if the plan says that it pays, and tells so.
+    pub(super) fn replace_words(&mut self, plan: WordPlan) -> Result<bool, CodecError> {
+        let words = words::replace(&self.stream, plan.tokens, plan.pages);
+        let pays = words.stream.len() + words.dictionary.len() <= self.stream.len() / 8 * plan.eighths;
+        if pays {
+            self.filter.words = true;
+            put_varint(&mut self.prefix, words.pages.into());
+            put_blob(&mut self.prefix, &words.dictionary, Encoding::Ppmd7 { order: 4, memory_mib: 1 })?;
+            self.stream = Cow::Owned(words.stream);
         }
-        if out.filter != Filter::NONE {
-            put_varint(&mut out.prefix, out.stream.len() as u64);
+        Ok(pays)
+    }
+
+    /// All packed bytes but those of the stream.
+    pub(super) fn head(&self) -> Vec<u8> {
+        let mut head = self.prefix.clone();
+        if self.filter != Filter::NONE {
+            put_varint(&mut head, self.stream.len() as u64);
         }
-        Ok(out)
+        head
     }
 }
 

@@ -14,9 +14,14 @@ fn plans() -> Vec<(bool, Option<WordPlan>)> {
 }
 
 fn pack(raw: &[u8], (hashes, words): (bool, Option<WordPlan>)) -> (Filter, Vec<u8>) {
-    let Filtered { filter, stream, mut prefix } = Filtered::new(raw, hashes, words).unwrap();
-    prefix.extend_from_slice(&stream);
-    (filter, prefix)
+    let mut filtered = Filtered::new(raw);
+    if hashes {
+        filtered.take_hashes().unwrap();
+    }
+    if let Some(plan) = words {
+        filtered.replace_words(plan).unwrap();
+    }
+    (filtered.filter, [&filtered.head(), &*filtered.stream].concat())
 }
 
 fn unpack(codec: Codec, filter: Filter, packed: &[u8], raw_bytes: u64) -> Result<Vec<u8>, CodecError> {
@@ -245,7 +250,7 @@ fn each_lane_has_its_codec_and_filter() {
     assert!(matches!(small.codec, Codec::Ppmd7 { order: 16, .. }) && small.filter == both, "{small:?}");
     let tree = contents(Lane::Tree, &text);
     assert!(matches!(tree.codec, Codec::Lzma2 { .. }) && tree.filter == both, "{tree:?}");
-    let markup = "<para>Some <emphasis>text</emphasis> of a <option>manual</option></para>\n".repeat(20_000);
+    let markup = "<listitem>\n      <para>The option</para>\n    </listitem>\n".repeat(20_000);
     let large = contents(Lane::Large, markup.as_bytes());
     assert!(matches!(large.codec, Codec::Ppmd7 { .. }) && large.filter.words, "{} {:?}", large.codec, large.filter);
     for lane in [Lane::Small, Lane::Tree, Lane::Large, Lane::Dense] {
