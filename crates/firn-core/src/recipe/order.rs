@@ -2,7 +2,7 @@
 
 use super::{RecipeError, state::Reference};
 use crate::{derivation::Derivation, hash, store_path::StoreDir};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a store path of the closure may stand for, by its hash part.
 pub(super) type Targets = HashMap<[u8; 20], Vec<Target>>;
@@ -59,12 +59,13 @@ fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
 /// What a derivation wants, by the numbers of `actual` references.
 pub(super) fn wants(drv: &Derivation, prefix: &[u8], targets: &Targets, actual: &[Reference]) -> Wants {
     let mut wants = Wants::default();
+    let mut noted = HashSet::new();
     let mut note = |reference: Reference| {
-        let (list, number) = match reference {
-            Reference::Output(n, _) | Reference::Derivation(n) => (&mut wants.derivations, n),
-            Reference::Source(n) => (&mut wants.sources, n),
+        let (list, whole, number) = match reference {
+            Reference::Output(n, _) | Reference::Derivation(n) => (&mut wants.derivations, Reference::Derivation(n), n),
+            Reference::Source(n) => (&mut wants.sources, reference, n),
         };
-        if !list.contains(&number) {
+        if noted.insert(whole) {
             list.push(number);
         }
     };

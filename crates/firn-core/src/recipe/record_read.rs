@@ -341,10 +341,8 @@ impl State {
         if !self.read_text(input, hashes, parts, &mut value, left)? {
             return Err(input.error("an argument outside of arguments"));
         }
-        if let Some(last) = self.last.get_mut(key)
-            && key != ARGS
-        {
-            *last = Some(value.clone());
+        if key != ARGS {
+            self.remember(key, &value);
         }
         Ok(value)
     }

@@ -43,6 +43,11 @@ pub(super) struct Value {
     pub(super) references: Vec<Reference>,
 }
 
+/// Bytes of values that are remembered for repetition, all keys together. Part of the format.
+const MAX_REMEMBERED: usize = 16 << 20;
+/// Longest key that gets a number. Part of the format.
+const MAX_KEY: usize = 255;
+
 /// Number of the pseudo keys of system, builder and arguments.
 pub(super) const SYSTEM: usize = 0;
 pub(super) const BUILDER: usize = 1;
@@ -64,8 +69,10 @@ pub(super) struct State {
     pub(super) stack: Vec<u32>,
     pub(super) keys: Vec<Box<[u8]>>,
     pub(super) key_numbers: HashMap<Box<[u8]>, usize>,
-    /// By key number.
+    /// By key number; see [`State::remember`].
     pub(super) last: Vec<Option<Value>>,
+    /// Bytes of all values in `last` together.
+    remembered: usize,
     /// Separate from `last`: the arguments one by one.
     pub(super) last_args: (Vec<Vec<u8>>, Vec<Reference>),
     pub(super) hashes: Vec<Box<[u8]>>,
@@ -85,6 +92,7 @@ impl State {
             used_sources: 0,
             stack: Vec::new(),
             last: vec![None; keys.len()],
+            remembered: 0,
             last_args: Default::default(),
             keys,
             key_numbers,
@@ -92,9 +100,19 @@ impl State {
         }
     }
 
-    /// Adds a key, unless the table is full; its number.
+    /// Keeps a value as the last one of its key, unless all that are kept would be too long; then the key has none.
+    pub(super) fn remember(&mut self, key: usize, value: &Value) {
+        let Some(last) = self.last.get_mut(key) else { return };
+        self.remembered -= last.take().map_or(0, |old| old.bytes.len());
+        if self.remembered + value.bytes.len() <= MAX_REMEMBERED {
+            self.remembered += value.bytes.len();
+            *last = Some(value.clone());
+        }
+    }
+
+    /// Adds a key, unless it is long or the table is full; its number.
     pub(super) fn add_key(&mut self, key: &[u8]) -> usize {
-        if self.keys.len() - FIRST_KEY >= token::SHORT_KEYS + token::LONG_KEYS {
+        if key.len() > MAX_KEY || self.keys.len() - FIRST_KEY >= token::SHORT_KEYS + token::LONG_KEYS {
             return usize::MAX;
         }
         self.keys.push(key.into());
@@ -114,5 +132,23 @@ impl State {
 
     pub(super) fn input_hash(&self, id: u32) -> Option<Sha256> {
         self.known.get(id as usize)?.input_hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_repetition_has_a_limit() {
+        let mut state = State::new(&StoreDir::default(), Vec::new());
+        let value = Value { bytes: vec![b'x'; MAX_REMEMBERED / 2], references: Vec::new() };
+        (SYSTEM..FIRST_KEY + 4).for_each(|key| state.remember(key, &value));
+        assert_eq!(state.last.iter().flatten().count(), 2);
+        assert!(state.last[SYSTEM].is_some());
+        state.remember(SYSTEM, &Value::default());
+        state.remember(FIRST_KEY, &value);
+        assert_eq!((state.last.iter().flatten().count(), state.remembered), (3, MAX_REMEMBERED));
+        assert_eq!(state.add_key(&[b'k'; MAX_KEY + 1]), usize::MAX);
     }
 }

@@ -553,3 +553,29 @@ fn a_source_of_deep_folders_with_many_files_is_refused_before_its_paths_fill_mem
     let error = SourceList::read(&mut names.as_slice(), 0, &RecipeLimits::default()).err().unwrap().to_string();
     assert!(error.contains("names"), "{error}");
 }
+
+#[test]
+fn a_derivation_with_thousands_of_inputs_takes_no_cubic_time() {
+    let mut maker = Maker::new(0);
+    let out = |path| Output { name: b"out".to_vec(), path, ..Output::default() };
+    for i in 0..3000 {
+        let name = format!("leaf-{i}");
+        let path = format!("/nix/store/{}-{name}", hash::base32(&sha256(name.as_bytes())[..20])).into_bytes();
+        let drv = Derivation { outputs: vec![out(path)], ..Derivation::default() };
+        maker.text(name.as_bytes(), drv.print(), Vec::new(), &drv);
+    }
+    let mut leaves: Vec<&Made> = maker.derivations.iter().collect();
+    leaves.sort_by_key(|made| &made.path);
+    let inputs = leaves.iter().map(|made| Input { path: maker.full(&made.path), outputs: vec![b"out".to_vec()] });
+    let all: Vec<&[u8]> = maker.derivations.iter().map(|made| made.outputs[0].path.as_slice()).collect();
+    let env = vec![(b"all".to_vec(), all.join(&b' '))];
+    let drv = Derivation { inputs: inputs.collect(), env, ..Derivation::default() };
+    let references = maker.derivations.iter().map(|made| made.path.clone()).collect();
+    maker.text(b"all", drv.print(), references, &drv);
+    let (closure, spool) = maker.closure(0);
+    let (encoded, sections) = sections(&closure, &spool);
+    let (paths, _) = decode(&sections, &limits(&encoded, &sections)).unwrap();
+    assert_eq!(paths.len(), 3001);
+    // Taken from the stack one by one: a byte each.
+    assert!(encoded.record_bytes.last().is_some_and(|n| *n < 7000), "{:?}", encoded.record_bytes.last());
+}
