@@ -4,14 +4,14 @@ use crate::{
     CommandError, ExitCode, Loaded, Session,
     error::About,
     event::{Event, Sink, Work},
-    load::root_name,
+    load::root_names,
 };
-use firn_core::{Proven, ProvenPath, StorePath};
+use firn_core::{Proven, ProvenPath};
 use firn_store::{
     Environment,
     daemon::{self, DaemonError, SessionOptions, StoreUrl},
     database::Database,
-    direct::{Root, Step, StoreFolder},
+    direct::{self, Root, Step, StoreFolder},
     root::{RootPlace, RootRequest},
 };
 use std::{
@@ -94,18 +94,19 @@ impl ImportRequest {
         if self.no_root || self.dry_run {
             return Vec::new();
         }
-        let several = closure.roots().len() > 1;
-        let place = |number: usize, root: &StorePath| match &self.out_link {
-            Some(link) if several => {
+        let names = root_names(closure.roots());
+        // Numbered as nix-build does: result, result-2.
+        let place = |number: usize| match &self.out_link {
+            Some(link) if number > 0 => {
                 let mut name = link.file_name().unwrap_or_default().to_owned();
                 name.push(format!("-{}", number + 1));
                 RootPlace::Link(link.with_file_name(name))
             }
             Some(link) => RootPlace::Link(link.clone()),
-            None => RootPlace::Name(root_name(root).to_owned()),
+            None => RootPlace::Name(names[number].clone()),
         };
         let requests = closure.roots().iter().enumerate();
-        requests.map(|(n, root)| RootRequest { place: place(n, root), target: root.clone() }).collect()
+        requests.map(|(n, root)| RootRequest { place: place(n), target: root.clone() }).collect()
     }
 }
 
@@ -227,18 +228,18 @@ fn import_folder(
         }
         _ => {}
     };
-    let requests = request.root_requests(closure);
+    let names = if request.no_root { Vec::new() } else { root_names(closure.roots()) };
     let roots: Vec<Root<'_>> =
-        closure.roots().iter().take(requests.len()).map(|p| Root { name: root_name(p), path: p }).collect();
+        names.iter().zip(closure.roots()).map(|(name, path)| Root { name: name.as_str(), path }).collect();
     let folder = StoreFolder::open(root, closure.store_dir().clone(), &progress)?;
     let done = folder.import(closure, &loaded.spool, &roots, &progress)?;
     sink.event(Event::End);
-    let links = roots.iter().map(|r| root.join("nix/var/nix/gcroots/firn").join(r.name)).collect();
+    let links = names.iter().map(|name| folder.root_link(name)).collect();
     Ok(Imported { present: done.present, added: done.added, bytes: done.bytes, links, round_trips: 0 })
 }
 
 fn missing_in_folder(closure: &Proven, root: &Path) -> Result<Imported, CommandError> {
-    let state = root.join("nix/var/nix");
+    let state = direct::state_dir(root, closure.store_dir());
     let paths = closure.paths();
     let valid = if state.join("db/db.sqlite").exists() {
         let database = Database::open(&state, closure.store_dir().clone())

@@ -26,7 +26,7 @@ pub use event::{Event, Silent, Sink, Work};
 pub use exit_code::ExitCode;
 pub use import::{ImportRequest, Imported, StoreTarget};
 pub use input::{Compression, Content, Input, InputError, Position, Source, UnpackError, WrongKind};
-pub use load::{Loaded, root_name};
+pub use load::{Loaded, root_name, root_names};
 pub use output::{ClosedPipe, Output, mark_closed_pipe};
 pub use pack::{PackRequest, Packed};
 pub use schedule::default_threads;

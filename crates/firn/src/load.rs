@@ -78,3 +78,33 @@ pub fn root_name(root: &StorePath) -> &str {
     let name = root.name().strip_suffix(".drv").unwrap_or(root.name());
     system_host(name).unwrap_or(name)
 }
+
+/// Names of all roots, each its own: where two have the same, the later ones are numbered.
+pub fn root_names(roots: &[StorePath]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(roots.len());
+    for root in roots {
+        let name = root_name(root);
+        let numbered = (2..).map(|n| format!("{name}-{n}"));
+        let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !names.contains(name));
+        names.extend(free);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_of_one_host_have_names_of_their_own() {
+        let root =
+            |hash: &str, name| StorePath::from_base_name(format!("{}-{name}", hash.repeat(32)).as_bytes()).unwrap();
+        let roots = [
+            root("a", "nixos-system-web-1.0.drv"),
+            root("b", "nixos-system-web-2.0.drv"),
+            root("c", "nixos-system-db-1.0.drv"),
+            root("d", "hello-1.drv"),
+        ];
+        assert_eq!(root_names(&roots), ["web", "web-2", "db", "hello-1"]);
+    }
+}
