@@ -15,7 +15,6 @@ use firn_core::{
     recipe::{self, EncodedRecipe, Lane, RecipeError},
 };
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     path::Path,
     sync::mpsc,
@@ -67,8 +66,8 @@ pub struct Encoded {
     pub header: Header,
     /// Derivations that travel as text.
     pub raw: Vec<firn_core::StorePath>,
-    /// Bytes that the contents of sources take in it.
-    pub sources_bytes: u64,
+    /// Where pieces of contents are in the spool, and what they cost in the file: their share of a frame. Ordered.
+    pub costs: Vec<(u64, u64)>,
 }
 
 /// Why a file could not be written.
@@ -150,14 +149,16 @@ pub fn encode(
     let total = jobs.iter().map(|job| len(&job.raw)).sum();
     let meter = Meter::begin(sink, Work::Encode, Some(total), None);
     let mut writer = FileWriter::new(packed);
-    let (mut bytes, mut sources_bytes) = (0, 0);
-    pack(&jobs, &recipe, spool, dictionary, options, &meter, &mut |frame| {
+    let (mut bytes, mut costs) = (0, Vec::new());
+    pack(&jobs, &recipe, spool, dictionary, options, &meter, &mut |number, frame| {
         bytes += frame.header.packed_bytes;
-        if frame.header.section == Section::Sources {
-            sources_bytes += frame.header.packed_bytes;
+        if let Raw::Contents(blobs) = &jobs[number].raw {
+            let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
+            costs.extend(blobs.iter().map(|blob| (blob.offset, (blob.len as f64 * share).round() as u64)));
         }
-        writer.push(&frame)
+        writer.push_at(number, &frame)
     })?;
+    costs.sort_unstable();
     drop(meter);
     let check = |bytes| match options.max_bytes {
         Some(limit) if bytes > limit => Err(EncodeError::TooLarge { bytes, limit }),
@@ -167,7 +168,7 @@ pub fn encode(
     check(bytes)?;
     let written = writer.finish(&header, &mut &mut *out)?;
     check(written.bytes)?;
-    Ok(Encoded { written, header, raw: recipe.raw, sources_bytes })
+    Ok(Encoded { written, header, raw: recipe.raw, costs })
 }
 
 fn len(raw: &Raw) -> u64 {
@@ -293,7 +294,8 @@ fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
     }
 }
 
-/// Packs all jobs and hands the frames over in order.
+/// Packs all jobs and hands each frame over with the number of its job, as they are done: one that waited for its turn
+/// would be memory that nobody counts.
 fn pack(
     jobs: &[Job],
     recipe: &EncodedRecipe,
@@ -301,21 +303,11 @@ fn pack(
     dictionary: Option<&Dictionary<'_>>,
     options: &EncodeOptions,
     meter: &Meter<'_>,
-    take: &mut dyn FnMut(PackedFrame) -> Result<(), FormatError>,
+    take: &mut dyn FnMut(usize, PackedFrame) -> Result<(), FormatError>,
 ) -> Result<(), EncodeError> {
     let budget = Budget::new(options.codec_memory);
     let (sender, results) = mpsc::channel::<(usize, Result<PackedFrame, EncodeError>)>();
     std::thread::scope(|scope| {
-        let mut waiting = BTreeMap::new();
-        let mut next = 0;
-        let mut collect = |number: usize, frame: Result<PackedFrame, EncodeError>| -> Result<(), EncodeError> {
-            waiting.insert(number, frame?);
-            while let Some(frame) = waiting.remove(&next) {
-                take(frame)?;
-                next += 1;
-            }
-            Ok(())
-        };
         for (number, job) in jobs.iter().enumerate() {
             let share = budget.take(job.memory, options.threads);
             let sender = sender.clone();
@@ -327,12 +319,12 @@ fn pack(
                 let _ = sender.send((number, frame));
             });
             while let Ok((number, frame)) = results.try_recv() {
-                collect(number, frame)?;
+                take(number, frame?)?;
             }
         }
         drop(sender);
         for (number, frame) in &results {
-            collect(number, frame)?;
+            take(number, frame?)?;
         }
         Ok(())
     })

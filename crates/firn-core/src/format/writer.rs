@@ -15,6 +15,7 @@ pub struct FileWriter<S> {
 }
 
 struct Queued {
+    number: usize,
     header: FrameHeader,
     digest: Sha256,
     blob: Blob,
@@ -37,15 +38,20 @@ impl<S: Spool> FileWriter<S> {
 
     /// Adds a frame behind those of its section; the order among sections does not matter.
     pub fn push(&mut self, frame: &PackedFrame) -> Result<(), FormatError> {
+        self.push_at(self.frames.len(), frame)
+    }
+
+    /// Adds a frame that stands behind those of its section with smaller numbers, whenever they come.
+    pub fn push_at(&mut self, number: usize, frame: &PackedFrame) -> Result<(), FormatError> {
         let blob = self.spool.put(&frame.bytes).map_err(FormatError::Write)?;
-        self.frames.push(Queued { header: frame.header, digest: frame.digest, blob });
+        self.frames.push(Queued { number, header: frame.header, digest: frame.digest, blob });
         Ok(())
     }
 
     /// Writes the file.
     pub fn finish<W: Write>(mut self, header: &Header, out: &mut W) -> Result<Written, FormatError> {
         self.frames.retain(|f| f.header.raw_bytes > 0);
-        self.frames.sort_by_key(|f| f.header.section);
+        self.frames.sort_by_key(|f| (f.header.section, f.number));
         if self.frames.len() as u64 > Limits::default().frames {
             return Err(FormatError::Unwritable { field: "list of frames", rule: "there are at most 65536 of them" });
         }

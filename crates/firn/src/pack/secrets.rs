@@ -1,6 +1,7 @@
 //! Secrets in the text of derivations: a store is readable by everybody, and a file carries it away.
 //!
-//! Only what is a key by its form is named, never what merely speaks of one.
+//! Only what is a key by its form is named, never what merely speaks of one. Keys of Google's interfaces are left out:
+//! browsers hold public ones, and every Firefox of nixpkgs would be named.
 
 /// A form that secrets have: what they begin with, and the least number of characters that must follow.
 struct Form {
@@ -27,7 +28,7 @@ fn base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
 }
 
-const FORMS: [Form; 13] = [
+const FORMS: [Form; 12] = [
     Form { kind: "an age key", prefix: "AGE-SECRET-KEY-1", least: 58, alphabet: upper },
     Form { kind: "an access key of AWS", prefix: "AKIA", least: 16, alphabet: upper },
     Form { kind: "a token of GitHub", prefix: "ghp_", least: 36, alphabet: alphanumeric },
@@ -38,7 +39,6 @@ const FORMS: [Form; 13] = [
     Form { kind: "a token of Slack", prefix: "xoxb-", least: 24, alphabet: word },
     Form { kind: "a token of Slack", prefix: "xoxp-", least: 24, alphabet: word },
     Form { kind: "a key of Stripe", prefix: "sk_live_", least: 24, alphabet: alphanumeric },
-    Form { kind: "a key of Google", prefix: "AIzaSy", least: 33, alphabet: word },
     Form { kind: "a token of Tailscale", prefix: "tskey-auth-", least: 20, alphabet: word },
     Form { kind: "a private key", prefix: "-----BEGIN ", least: 0, alphabet: word },
 ];

@@ -83,11 +83,12 @@ pub(super) fn secrets(closure: &Proven, spool: &dyn Spool, sink: &dyn Sink) -> i
 
 /// Names a source that is most of the file.
 pub(super) fn heavy(closure: &Proven, encoded: &Encoded, sink: &dyn Sink) {
-    let sources = || closure.paths().iter().filter(|path| !path.is_derivation());
-    let total: u64 = sources().map(ProvenPath::nar_size).sum();
-    let Some(heaviest) = sources().max_by_key(|path| path.nar_size()) else { return };
-    let share = heaviest.nar_size() as f64 / total.max(1) as f64;
-    let cost = (encoded.sources_bytes as f64 * share) as u64;
+    let sources = closure.paths().iter().filter(|path| !path.is_derivation());
+    let Some((cost, heaviest)) =
+        sources.map(|path| (cost(path.content(), &encoded.costs), path)).max_by_key(|(cost, _)| *cost)
+    else {
+        return;
+    };
     if cost < WORTH_SAYING || cost * 2 < encoded.written.bytes {
         return;
     }
@@ -98,6 +99,19 @@ pub(super) fn heavy(closure: &Proven, encoded: &Encoded, sink: &dyn Sink) {
         .map(ProvenPath::path)
         .collect();
     sink.warn(&weight(heaviest, cost, encoded.written.bytes, &referrers));
+}
+
+/// Bytes of the file that the contents of a tree take. What two trees share is counted for the one that was packed.
+fn cost(tree: &Node, costs: &[(u64, u64)]) -> u64 {
+    let mut sum = 0;
+    tree.walk(&mut |_, node| {
+        if let Node::Regular { contents, .. } = node {
+            let first = costs.partition_point(|(offset, _)| *offset < contents.offset);
+            let inside = costs[first..].iter().take_while(|(offset, _)| *offset < contents.offset + contents.len);
+            sum += inside.map(|(_, cost)| cost).sum::<u64>();
+        }
+    });
+    sum
 }
 
 fn weight(heaviest: &ProvenPath, cost: u64, file: u64, referrers: &[&StorePath]) -> String {
@@ -133,6 +147,16 @@ mod tests {
                 self.0.lock().unwrap().push(text.to_owned());
             }
         }
+    }
+
+    #[test]
+    fn a_tree_costs_what_its_pieces_cost() {
+        let file = |offset, len| Node::file(firn_core::Blob { offset, len });
+        let costs = [(0, 1), (10, 20), (15, 300), (20, 4000)];
+        let tree = Node::Directory {
+            entries: vec![(b"a".as_slice().into(), file(10, 10)), (b"b".as_slice().into(), file(12, 0))],
+        };
+        assert_eq!(cost(&tree, &costs), 320);
     }
 
     #[test]
