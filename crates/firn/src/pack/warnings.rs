@@ -12,7 +12,7 @@ use std::{
 /// Names in one warning.
 const NAMED: usize = 5;
 /// A source that costs less is not worth a word, even if it is most of the file.
-const WORTH_SAYING: u64 = 128 << 10;
+const WORTH_SAYING: u64 = 1 << 20;
 
 /// Files of Nix that Git does not track are not seen by the evaluation of a flake.
 pub(super) fn untracked(flake: &FlakeRef, sink: &dyn Sink) {
