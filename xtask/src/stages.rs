@@ -1,13 +1,16 @@
 //! `cargo xtask test`: everything that CI runs, one stage after the other, and a table at the end.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
+use fs_err as fs;
 
 use crate::bed::{self, Release};
 use crate::dist::{self, Processor, Toolchain};
 use crate::install::Missing;
-use crate::{boundaries, dependencies, generated, process, sizes, suites};
+use crate::{boundaries, dependencies, generated, process, sizes, suites, workspace};
 
 /// Something that could not be tested here, by the name that `FIRN_ALLOW_SKIP` knows it by.
 struct Skip {
@@ -100,10 +103,12 @@ pub fn test() -> Result<()> {
     run.stage("size ledger", |_| sizes::run(None, true));
     let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64, Toolchain::Rustup));
     run.stage("aarch64", |_| {
-        let firn = dist::build(Processor::Aarch64, Toolchain::Rustup)?;
-        let version = process::output(process::command(dist::qemu_aarch64()?, [&firn]).arg("--version"))?;
+        let other = dist::build(Processor::Aarch64, Toolchain::Rustup)?;
+        let emulated = || Ok::<_, Error>(process::command(dist::qemu_aarch64()?, [&other]));
+        let version = process::output(emulated()?.arg("--version"))?;
         ensure!(version.starts_with("firn "), "aarch64 firn --version: {version:?}");
-        Ok(())
+        let firn = firn.as_ref().context("no x86_64 firn to compare with")?;
+        same_file(firn, emulated()?, emulated()?)
     });
     let releases = run.stage("images", images).unwrap_or_default();
     if releases.is_empty() {
@@ -114,6 +119,18 @@ pub fn test() -> Result<()> {
         None => run.failures.push("end to end: no static firn".to_owned()),
     }
     run.close()
+}
+
+/// Both processors write the same file of a real closure, and the other one reads ours.
+fn same_file(firn: &Path, mut write: Command, mut read: Command) -> Result<()> {
+    let folder = workspace::file("target/aarch64");
+    fs::create_dir_all(&folder)?;
+    let (ours, theirs) = (folder.join("x86_64.firn"), folder.join("aarch64.firn"));
+    let closure = workspace::file("examples/nixos-19.09-minimal-2019-12.export.zst");
+    process::run(process::command(firn, ["convert", "--quiet"]).args([&closure, &ours]))?;
+    process::run(write.args(["convert", "--quiet"]).args([&closure, &theirs]))?;
+    ensure!(fs::read(&ours)? == fs::read(&theirs)?, "aarch64 writes other bytes than x86_64");
+    process::run(read.args(["verify", "--quiet"]).arg(&ours))
 }
 
 /// The releases whose images could be made; the others are skips.
@@ -134,7 +151,7 @@ fn images(run: &mut Run) -> Result<Vec<Release>> {
     Ok(releases)
 }
 
-fn end_to_end(run: &mut Run, releases: &[Release], firn: &std::path::Path) -> Result<()> {
+fn end_to_end(run: &mut Run, releases: &[Release], firn: &Path) -> Result<()> {
     let tally = suites::run(releases, &[], firn);
     run.suites = tally.seconds;
     println!("end to end: {} passed, {} failed", tally.passed, tally.failed);
