@@ -26,7 +26,7 @@ fn main() {
         let store_dir = exported.store_dir.unwrap();
         let paths = exported.paths.into_iter().map(|p| p.prove(&store_dir, &spool).unwrap()).collect();
         let closure = Proven::new(store_dir, None, paths).unwrap();
-        let encoded = recipe::encode(&closure, &spool, &mut |_| Ok(false)).unwrap();
+        let encoded = recipe::encode(&closure, &spool, &mut |_| Ok(false), &mut |_| {}).unwrap();
         let mut rest = encoded.derivations.as_slice();
         let mut kept = 0;
         for bytes in encoded.record_bytes {

@@ -5,11 +5,12 @@ use crate::{
     event::{Meter, Sink, Work},
     schedule::Budget,
     spool_file::FileSpool,
+    unpack::{RunReader, Unpacking},
 };
 use firn_core::{
-    Blob, ClosureError, Proven, ProvenPath, Spool, StoreDir,
+    ClosureError, Proven, ProvenPath, StoreDir,
     codec::Dictionary,
-    format::{FileReader, FormatError, Front, Header, Limits, PackedFrame, Section},
+    format::{FileReader, FormatError, Front, Header, Limits, Section},
     recipe::{DerivationReader, RecipeError, RecipeLimits, SourceDigest, SourceList},
 };
 use std::{
@@ -33,7 +34,7 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { threads: crate::default_threads(), codec_memory: 72 << 20, limits: Limits::default() }
+        Self { threads: crate::default_threads(), codec_memory: 106 << 20, limits: Limits::default() }
     }
 }
 
@@ -80,7 +81,7 @@ pub enum DecodeError {
 }
 
 /// Reads a whole file from a stream. Nothing is proven, and nothing returned, before its last byte was read and checked.
-pub fn decode<R: Read>(
+pub fn decode<R: Read + Send>(
     input: R,
     spool: &mut FileSpool,
     dictionaries: &[Dictionary<'static>],
@@ -88,15 +89,18 @@ pub fn decode<R: Read>(
     sink: &dyn Sink,
 ) -> Result<Decoded, DecodeError> {
     let mut reader = FileReader::new(input, options.limits.clone())?;
-    let sections = unpack_all(&mut reader, Section::Derivations, spool, dictionaries, options, sink)?;
     let front = reader.front().clone();
-    let closure = prove(&front.header, sections, spool, options, sink)?;
+    let paths = front.header.counts.derivations.saturating_add(front.header.counts.sources);
+    let closure =
+        follow(&mut reader, usize::MAX, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
+            prove(&front.header, found, spool, options, meter)
+        })?;
     Ok(Decoded { front, closure })
 }
 
 /// Reads the sources alone, for those who only look: the rest of the file is neither read nor checked. Their paths are
 /// recomputed.
-pub fn decode_sources<R: Read>(
+pub fn decode_sources<R: Read + Send>(
     input: R,
     spool: &mut FileSpool,
     dictionaries: &[Dictionary<'static>],
@@ -104,104 +108,48 @@ pub fn decode_sources<R: Read>(
     sink: &dyn Sink,
 ) -> Result<(Front, Vec<ProvenPath>), DecodeError> {
     let mut reader = FileReader::new(input, options.limits.clone())?;
-    let [names, contents, ..] = unpack_all(&mut reader, Section::Sources, spool, dictionaries, options, sink)?;
     let front = reader.front().clone();
-    let meter = Meter::begin(sink, Work::Prove, None, Some(front.header.counts.sources));
-    let sources = read_sources(&front.header, [names, contents], spool, options, &meter)?;
+    let frames = front.frames.iter().filter_map(|f| f.known).filter(|f| f.section <= Section::Sources).count();
+    let paths = front.header.counts.sources;
+    let sources =
+        follow(&mut reader, frames, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
+            read_sources(&front.header, found, spool, options, meter)
+        })?;
     Ok((front, sources))
 }
 
-/// Unpacks all frames up to and with those of `last`, and says where each section is in the spool.
-fn unpack_all<R: Read>(
+/// Unpacks the first `frames` frames on threads while `prove` follows them.
+#[expect(clippy::too_many_arguments, reason = "the inside of two functions that have as many")]
+fn follow<R: Read + Send, T>(
     reader: &mut FileReader<R>,
-    last: Section,
+    frames: usize,
+    paths: Option<u64>,
     spool: &mut FileSpool,
     dictionaries: &[Dictionary<'static>],
     options: &DecodeOptions,
     sink: &dyn Sink,
-) -> Result<[Blob; 4], DecodeError> {
-    let mut wanted = 0;
-    let mut lengths = [0; 4];
-    for header in reader.front().frames.iter().filter_map(|f| f.known).filter(|h| h.section <= last) {
-        lengths[place_of(header.section)] += header.raw_bytes;
-        wanted += 1;
-    }
-    let meter = Meter::begin(sink, Work::Read, Some(lengths.iter().sum()), None);
-    // The place of each section is known from the front, so frames may be unpacked in any order.
-    let mut sections = [Blob::default(); 4];
-    for (section, len) in sections.iter_mut().zip(lengths) {
-        *section = spool.reserve(len).map_err(DecodeError::Spool)?;
-    }
-    let mut next = sections;
+    prove: impl FnOnce(&Unpacking, &mut FileSpool, &Meter<'_>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let unpacking = Unpacking::new(reader, spool).map_err(DecodeError::Spool)?;
+    // Threads write through a handle of their own, since texts are appended meanwhile.
+    let handle = spool.reader().map_err(DecodeError::Spool)?;
+    let meter = Meter::begin(sink, Work::Read, Some(unpacking.bytes()), paths);
     let budget = Budget::new(options.codec_memory);
-    let failed: Mutex<Option<DecodeError>> = Mutex::new(None);
-    let fail = |error: DecodeError| {
-        let mut slot = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_insert(error);
-    };
-    let place: &FileSpool = spool;
-    std::thread::scope(|scope| {
-        // The last call proves the digest of the file; whoever wants only its beginning does without.
-        let mut calls = if last == Section::Derivations { u64::MAX } else { wanted };
-        while calls > 0 && failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            calls -= 1;
-            let frame = match reader.next_frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(error) => {
-                    // Damage is told by its place, so the first in the file wins over a later one of a thread.
-                    fail(error.into());
-                    break;
-                }
-            };
-            let slot = &mut next[place_of(frame.header.section)];
-            let at = slot.offset;
-            slot.offset += frame.header.raw_bytes;
-            let share = budget.take(frame.header.memory_bytes(), options.threads);
-            let (fail, meter) = (&fail, &meter);
-            scope.spawn(move || {
-                let _share = share;
-                if let Err(error) = unpack(&frame, at, place, dictionaries, &options.limits, meter) {
-                    fail(error);
-                }
-            });
+    let proven = std::thread::scope(|scope| {
+        let (unpacking, handle, meter, budget) = (&unpacking, &handle, &meter, &budget);
+        scope.spawn(move || unpacking.run(scope, reader, frames, handle, dictionaries, options, budget, meter));
+        let proven = prove(unpacking, spool, meter);
+        if proven.is_err() {
+            unpacking.stop();
         }
+        proven
     });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(sections),
-    }
-}
-
-fn place_of(section: Section) -> usize {
-    Section::ALL.iter().position(|s| *s == section).unwrap_or(0)
-}
-
-fn unpack(
-    frame: &PackedFrame,
-    mut at: u64,
-    spool: &FileSpool,
-    dictionaries: &[Dictionary<'static>],
-    limits: &Limits,
-    meter: &Meter<'_>,
-) -> Result<(), DecodeError> {
-    let mut reader = frame.unpack(limits, dictionaries)?;
-    let mut buf = vec![0; 1 << 16];
-    loop {
-        match reader.read(&mut buf) {
-            Ok(0) => return Ok(()),
-            Ok(n) => {
-                spool.write_at(at, &buf[..n]).map_err(DecodeError::Spool)?;
-                at += n as u64;
-                meter.add(n as u64, 0);
-            }
-            Err(error) => return Err(as_format_error(error)),
-        }
-    }
+    // What is wrong with the file explains what is wrong with its contents.
+    unpacking.into_error().map_or(proven, Err)
 }
 
 /// The format's own error out of the reader that had to wrap it.
-fn as_format_error(error: io::Error) -> DecodeError {
+pub(crate) fn as_format_error(error: io::Error) -> DecodeError {
     let kind = error.kind();
     match error.into_inner().map(|inner| inner.downcast::<FormatError>()) {
         Some(Ok(inner)) => DecodeError::Format(*inner),
@@ -212,20 +160,18 @@ fn as_format_error(error: io::Error) -> DecodeError {
 
 fn prove(
     header: &Header,
-    [names, contents, hashes, records]: [Blob; 4],
+    unpacking: &Unpacking,
     spool: &mut FileSpool,
     options: &DecodeOptions,
-    sink: &dyn Sink,
+    meter: &Meter<'_>,
 ) -> Result<Proven, DecodeError> {
     let store_dir = &header.store_dir;
     let counts = header.counts;
-    let total = counts.derivations.saturating_add(counts.sources);
-    let meter = Meter::begin(sink, Work::Prove, None, Some(total));
-    let mut paths = read_sources(header, [names, contents], spool, options, &meter)?;
+    let mut paths = read_sources(header, unpacking, spool, options, meter)?;
     paths.reserve(usize::try_from(counts.derivations).unwrap_or(0).min(1 << 20));
-    let limits = recipe_limits(header, contents.len);
+    let limits = recipe_limits(header, unpacking.section(Section::Sources).len);
     let in_records = |source| DecodeError::Recipe { section: Section::Derivations, source };
-    read_derivations(store_dir, &mut paths, [hashes, records], spool, limits, &meter).map_err(in_records)?;
+    read_derivations(store_dir, &mut paths, unpacking, spool, limits, meter).map_err(in_records)?;
     check_count("derivations", counts.derivations, paths.len() as u64 - counts.sources)?;
     Proven::new(store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
 }
@@ -243,17 +189,19 @@ fn recipe_limits(header: &Header, contents: u64) -> RecipeLimits {
 
 fn read_sources(
     header: &Header,
-    [names, contents]: [Blob; 2],
+    unpacking: &Unpacking,
     spool: &FileSpool,
     options: &DecodeOptions,
     meter: &Meter<'_>,
 ) -> Result<Vec<ProvenPath>, DecodeError> {
     let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
+    let names = unpacking.wait(Section::SourceNames).map_err(DecodeError::Spool)?;
+    let contents = unpacking.wait(Section::Sources).map_err(DecodeError::Spool)?;
     let limits = recipe_limits(header, contents.len);
     let sources = if names.len == 0 {
         Vec::new()
     } else {
-        let list = SourceList::read(&mut SpoolReader::new(spool, names), contents.offset, &limits).map_err(in_names)?;
+        let list = SourceList::read(&mut RunReader::new(spool, names), contents.offset, &limits).map_err(in_names)?;
         check_count("bytes of contents", contents.len, list.contents_len())?;
         let digests = digests(&list, spool, options.threads, meter).map_err(DecodeError::Spool)?;
         list.resolve(&header.store_dir, digests).map_err(in_names)?
@@ -291,42 +239,19 @@ fn digests(list: &SourceList, spool: &FileSpool, threads: usize, meter: &Meter<'
 fn read_derivations(
     store_dir: &StoreDir,
     paths: &mut Vec<ProvenPath>,
-    [hashes, records]: [Blob; 2],
+    unpacking: &Unpacking,
     spool: &mut FileSpool,
     limits: RecipeLimits,
     meter: &Meter<'_>,
 ) -> Result<(), RecipeError> {
     let sources = paths.iter().map(|p| p.path().clone()).collect();
-    // The sections are read back through a handle of their own, since texts are appended meanwhile.
     let handle = spool.reader()?;
-    let mut records = SpoolReader::new(&handle, records);
-    let mut hashes = SpoolReader::new(&handle, hashes);
+    let mut records = unpacking.follow(Section::Derivations, &handle);
+    let mut hashes = unpacking.follow(Section::Hashes, &handle);
     let mut reader = DerivationReader::new(store_dir, sources, &mut records, &mut hashes, limits);
     while let Some(path) = reader.next(spool)? {
         paths.push(path);
         meter.add(0, 1);
     }
     Ok(())
-}
-
-/// Reads a run of a spool from its begin to its end.
-struct SpoolReader<'a> {
-    spool: &'a dyn Spool,
-    left: Blob,
-}
-
-impl<'a> SpoolReader<'a> {
-    fn new(spool: &'a dyn Spool, run: Blob) -> Self {
-        Self { spool, left: run }
-    }
-}
-
-impl Read for SpoolReader<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = usize::try_from(self.left.len).unwrap_or(usize::MAX).min(buf.len());
-        self.spool.read_at(self.left.offset, &mut buf[..n])?;
-        self.left.offset += n as u64;
-        self.left.len -= n as u64;
-        Ok(n)
-    }
 }

@@ -17,7 +17,7 @@ use firn_core::{
 use std::{
     io::{self, Write},
     path::Path,
-    sync::mpsc,
+    sync::{Arc, Mutex, PoisonError, mpsc},
 };
 
 /// Raw bytes of one frame of derivations at most.
@@ -121,15 +121,17 @@ impl Session<'_> {
 
 /// Bytes that make one frame.
 enum Raw {
-    Memory(std::ops::Range<usize>),
-    Contents(Vec<Blob>),
+    Memory(Vec<u8>),
+    Contents(Arc<[Blob]>),
 }
 
+/// One frame to pack.
 struct Job {
+    /// Its place among those of its section.
+    number: usize,
     section: Section,
     raw: Raw,
     policy: FramePolicy,
-    memory: u64,
 }
 
 /// Writes the file of a closure whose contents are in `spool`. `packed` takes frames until the header is known.
@@ -142,22 +144,50 @@ pub fn encode(
     out: &mut dyn Write,
     sink: &dyn Sink,
 ) -> Result<Encoded, EncodeError> {
-    let recipe = recipe::encode(closure, spool, &mut |blob| is_dense(spool, blob))?;
-    let header = header(closure, spool, &recipe, options)?;
     let dictionary = dictionary.filter(|_| !options.low_memory);
-    let jobs = jobs(&recipe, dictionary.map_or(0, |d| d.raw_bytes), options);
-    let total = jobs.iter().map(|job| len(&job.raw)).sum();
-    let meter = Meter::begin(sink, Work::Encode, Some(total), None);
+    let meter = Meter::begin(sink, Work::Encode, None, None);
     let mut writer = FileWriter::new(packed);
     let (mut bytes, mut costs) = (0, Vec::new());
-    pack(&jobs, &recipe, spool, dictionary, options, &meter, &mut |number, frame| {
-        bytes += frame.header.packed_bytes;
-        if let Raw::Contents(blobs) = &jobs[number].raw {
-            let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
-            costs.extend(blobs.iter().map(|blob| (blob.offset, (blob.len as f64 * share).round() as u64)));
+    let budget = Budget::new(options.codec_memory);
+    let (jobs, queue) = mpsc::channel::<Job>();
+    let queue = Mutex::new(queue);
+    // Frames that nobody takes yet would be memory that nobody counts.
+    let (sender, results) = mpsc::sync_channel(0);
+    let recipe = std::thread::scope(|scope| {
+        // Both ends go when this closure does, and threads with them.
+        let (jobs, results) = (jobs, results);
+        for _ in 0..options.threads.max(1) {
+            let (sender, queue, budget, meter) = (sender.clone(), &queue, &budget, &meter);
+            scope.spawn(move || work(queue, &sender, spool, dictionary, budget, meter));
         }
-        writer.push_at(number, &frame)
+        drop(sender);
+        let mut contents: Vec<Arc<[Blob]>> = Vec::new();
+        let recipe = recipe::encode(closure, spool, &mut |blob| is_dense(spool, blob), &mut |sources| {
+            for job in source_jobs(sources, options.low_memory) {
+                if let Raw::Contents(blobs) = &job.raw {
+                    contents.push(Arc::clone(blobs));
+                }
+                // A closed queue means a failed thread, which the results tell.
+                let _ = jobs.send(job);
+            }
+        });
+        let mut recipe = recipe?;
+        for job in record_jobs(&mut recipe, dictionary.map_or(0, |d| d.raw_bytes), options) {
+            let _ = jobs.send(job);
+        }
+        drop(jobs);
+        for (number, frame) in results {
+            let frame: PackedFrame = frame?;
+            bytes += frame.header.packed_bytes;
+            if let (Section::Sources, Some(blobs)) = (frame.header.section, contents.get(number)) {
+                let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
+                costs.extend(blobs.iter().map(|blob| (blob.offset, (blob.len as f64 * share).round() as u64)));
+            }
+            writer.push_at(number, &frame)?;
+        }
+        Ok::<_, EncodeError>(recipe)
     })?;
+    let header = header(closure, spool, &recipe, options)?;
     costs.sort_unstable();
     drop(meter);
     let check = |bytes| match options.max_bytes {
@@ -171,11 +201,8 @@ pub fn encode(
     Ok(Encoded { written, header, raw: recipe.raw, costs })
 }
 
-fn len(raw: &Raw) -> u64 {
-    match raw {
-        Raw::Memory(range) => range.len() as u64,
-        Raw::Contents(blobs) => blobs.iter().map(|b| b.len).sum(),
-    }
+fn len(blobs: &[Blob]) -> u64 {
+    blobs.iter().map(|b| b.len).sum()
 }
 
 /// Whether a file of some size does not compress, from a sample of its middle.
@@ -240,33 +267,44 @@ pub(crate) fn system_host(name: &str) -> Option<&str> {
     }
 }
 
-fn jobs(recipe: &EncodedRecipe, dictionary_bytes: u64, options: &EncodeOptions) -> Vec<Job> {
-    let mut jobs = Vec::new();
+/// Frames of names, hashes and records, whose bytes are taken out of the recipe.
+fn record_jobs(recipe: &mut EncodedRecipe, dictionary_bytes: u64, options: &EncodeOptions) -> Vec<Job> {
     let max_memory = if options.low_memory { 8 } else { 64 };
-    let mut in_memory = |section, range: std::ops::Range<usize>, policy: FramePolicy| {
-        let memory = policy.memory_bytes(range.len() as u64);
-        jobs.push(Job { section, raw: Raw::Memory(range), policy, memory });
-    };
-    let names = recipe.source_names.len();
-    in_memory(Section::SourceNames, 0..names, FramePolicy::names(names as u64, max_memory));
-    in_memory(Section::Hashes, 0..recipe.hashes.len(), FramePolicy::stored());
-    let derivations = recipe.derivations.len();
-    for start in (0..derivations).step_by(DERIVATIONS_FRAME) {
-        let range = start..derivations.min(start + DERIVATIONS_FRAME);
-        let policy = FramePolicy::derivations(range.len() as u64, max_memory, dictionary_bytes);
-        in_memory(Section::Derivations, range, policy);
-    }
-    let mut rest = recipe.contents.as_slice();
+    let derivations = std::mem::take(&mut recipe.derivations);
+    let names = std::mem::take(&mut recipe.source_names);
+    let hashes = std::mem::take(&mut recipe.hashes);
+    let policy = FramePolicy::names(names.len() as u64, max_memory);
+    let mut jobs: Vec<Job> = derivations
+        .chunks(DERIVATIONS_FRAME)
+        .enumerate()
+        .map(|(number, chunk)| {
+            let policy = FramePolicy::derivations(chunk.len() as u64, max_memory, dictionary_bytes);
+            Job { number, section: Section::Derivations, raw: Raw::Memory(chunk.to_vec()), policy }
+        })
+        .collect();
+    jobs.push(Job { number: 0, section: Section::SourceNames, raw: Raw::Memory(names), policy });
+    jobs.push(Job { number: 0, section: Section::Hashes, raw: Raw::Memory(hashes), policy: FramePolicy::stored() });
+    jobs.retain(|job| !matches!(&job.raw, Raw::Memory(bytes) if bytes.is_empty()));
+    jobs
+}
+
+/// Frames of contents.
+fn source_jobs(contents: &[(Blob, Lane)], low_memory: bool) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut rest = contents;
     while let Some((_, lane)) = rest.first() {
         let n = rest.iter().take_while(|(_, other)| other == lane).count();
         let (run, after) = rest.split_at(n);
         rest = after;
         let cuts = frame_cuts(*lane, run.iter().map(|(blob, _)| blob.len));
         cut(run, &cuts, |blobs| {
-            let raw = Raw::Contents(blobs);
-            let policy = FramePolicy::Contents { lane: *lane, low_memory: options.low_memory };
-            let memory = policy.memory_bytes(len(&raw));
-            jobs.push(Job { section: Section::Sources, raw, policy, memory });
+            let (number, raw) = (jobs.len(), Raw::Contents(blobs.into()));
+            jobs.push(Job {
+                number,
+                section: Section::Sources,
+                raw,
+                policy: FramePolicy::Contents { lane: *lane, low_memory },
+            });
         });
     }
     jobs
@@ -294,63 +332,41 @@ fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
     }
 }
 
-/// Packs all jobs and hands each frame over with the number of its job, as they are done: one that waited for its turn
-/// would be memory that nobody counts.
-fn pack(
-    jobs: &[Job],
-    recipe: &EncodedRecipe,
+/// Packs what is in the queue until it is closed, or nobody takes frames any more.
+fn work(
+    queue: &Mutex<mpsc::Receiver<Job>>,
+    sender: &mpsc::SyncSender<(usize, Result<PackedFrame, EncodeError>)>,
     spool: &dyn Spool,
     dictionary: Option<&Dictionary<'_>>,
-    options: &EncodeOptions,
+    budget: &Budget,
     meter: &Meter<'_>,
-    take: &mut dyn FnMut(usize, PackedFrame) -> Result<(), FormatError>,
-) -> Result<(), EncodeError> {
-    let budget = Budget::new(options.codec_memory);
-    let (sender, results) = mpsc::channel::<(usize, Result<PackedFrame, EncodeError>)>();
-    std::thread::scope(|scope| {
-        for (number, job) in jobs.iter().enumerate() {
-            let share = budget.take(job.memory, options.threads);
-            let sender = sender.clone();
-            scope.spawn(move || {
-                let _share = share;
-                let frame = pack_one(job, recipe, spool, dictionary);
-                meter.add(len(&job.raw), 0);
-                // The receiver is gone only when another frame failed.
-                let _ = sender.send((number, frame));
-            });
-            while let Ok((number, frame)) = results.try_recv() {
-                take(number, frame?)?;
-            }
+) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        let raw_bytes = match &job.raw {
+            Raw::Memory(bytes) => bytes.len() as u64,
+            Raw::Contents(blobs) => len(blobs),
+        };
+        let share = budget.take(job.policy.memory_bytes(raw_bytes), usize::MAX);
+        let frame = pack_one(&job, spool, dictionary);
+        drop(share);
+        meter.add(raw_bytes, 0);
+        if sender.send((job.number, frame)).is_err() {
+            return;
         }
-        drop(sender);
-        for (number, frame) in &results {
-            take(number, frame?)?;
-        }
-        Ok(())
-    })
+    }
 }
 
-fn pack_one(
-    job: &Job,
-    recipe: &EncodedRecipe,
-    spool: &dyn Spool,
-    dictionary: Option<&Dictionary<'_>>,
-) -> Result<PackedFrame, EncodeError> {
+fn pack_one(job: &Job, spool: &dyn Spool, dictionary: Option<&Dictionary<'_>>) -> Result<PackedFrame, EncodeError> {
     let gathered;
     let raw = match &job.raw {
-        Raw::Memory(range) => {
-            let section = match job.section {
-                Section::SourceNames => &recipe.source_names,
-                Section::Hashes => &recipe.hashes,
-                _ => &recipe.derivations,
-            };
-            &section[range.clone()]
-        }
+        Raw::Memory(bytes) => bytes,
         Raw::Contents(blobs) => {
-            let mut bytes =
-                vec![0; usize::try_from(len(&job.raw)).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?];
+            let len = usize::try_from(len(blobs)).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+            let mut bytes = vec![0; len];
             let mut at = 0;
-            for blob in blobs {
+            for blob in &**blobs {
                 let n = blob.len as usize;
                 spool.read_at(blob.offset, &mut bytes[at..at + n])?;
                 at += n;

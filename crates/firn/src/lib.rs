@@ -18,6 +18,7 @@ mod schedule;
 mod session;
 mod spool_file;
 mod stock;
+mod unpack;
 
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode, decode_sources};
 pub use encode::{EncodeError, EncodeOptions, Encoded, encode};

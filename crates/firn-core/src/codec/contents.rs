@@ -73,7 +73,8 @@ fn max_model(lane: Lane, low_memory: bool) -> u16 {
     match lane {
         _ if low_memory => 8,
         Lane::Large => 32,
-        _ => 64,
+        // So that small files, a large one and derivations are unpacked side by side in the memory of an import.
+        _ => 40,
     }
 }
 

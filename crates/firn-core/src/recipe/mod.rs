@@ -27,7 +27,7 @@ use crate::{
 pub use contents::{LARGE, Lane};
 pub use source_names::{SourceDigest, SourceList};
 use std::io::{self, Read};
-pub use write::{EncodedRecipe, encode};
+pub use write::{EncodedRecipe, Told, encode};
 
 /// Bounds that a reader sets, from the header of the file and from its own limits.
 #[derive(Debug, Clone)]

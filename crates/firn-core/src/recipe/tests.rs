@@ -405,7 +405,7 @@ struct Sections {
 }
 
 fn sections(closure: &Proven, spool: &MemorySpool) -> (EncodedRecipe, Sections) {
-    let encoded = encode(closure, spool, &mut |blob: Blob| Ok(blob.len == 300)).unwrap();
+    let encoded = encode(closure, spool, &mut |blob: Blob| Ok(blob.len == 300), &mut |_| {}).unwrap();
     let mut contents = Vec::new();
     for (blob, _) in &encoded.contents {
         contents.extend(spool.get(*blob).unwrap());

@@ -51,15 +51,26 @@ struct Item<'a> {
     actual: Option<Vec<Reference>>,
 }
 
-/// Takes a closure apart. The result depends on the closure alone. `is_dense` tells whether contents will not compress.
+/// Told the contents of sources in the order in which they travel.
+pub type Told<'a> = &'a mut dyn FnMut(&[(Blob, Lane)]);
+
+/// Takes a closure apart. The result depends on the closure alone. `is_dense` tells whether contents will not compress;
+/// `sources` is told the contents in order, once, before records are written: packing them may begin.
 pub fn encode(
     closure: &Proven,
     spool: &dyn Spool,
     is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
+    sources: Told<'_>,
 ) -> Result<EncodedRecipe, RecipeError> {
     let mut force_raw = HashSet::new();
+    let mut told = false;
     loop {
-        match encode_once(closure, spool, is_dense, &force_raw) {
+        let tell = &mut |contents: &[(Blob, Lane)]| {
+            if !std::mem::replace(&mut told, true) {
+                sources(contents);
+            }
+        };
+        match encode_once(closure, spool, is_dense, tell, &force_raw) {
             Err(RecipeError::NotReversible(path)) if !force_raw.contains(&path) => force_raw.insert(path),
             result => return result,
         };
@@ -74,6 +85,7 @@ fn encode_once(
     closure: &Proven,
     spool: &dyn Spool,
     is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
+    tell: Told<'_>,
     force_raw: &HashSet<StorePath>,
 ) -> Result<EncodedRecipe, RecipeError> {
     let store_dir = closure.store_dir();
@@ -158,6 +170,7 @@ fn encode_once(
 
     let ordered: Vec<&ProvenPath> = source_order.iter().map(|n| sources[*n as usize]).collect();
     let names = source_names::write(&ordered, spool, is_dense)?;
+    tell(&names.contents);
     let mut state = State::new(store_dir, ordered.iter().map(|p| p.path().clone()).collect());
     let mut dictionary = Dictionary { targets, hashes: HashMap::new() };
     let mut encoded = EncodedRecipe {
