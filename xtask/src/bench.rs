@@ -111,9 +111,12 @@ pub fn run() -> Result<()> {
     let inspect =
         (0..10).map(|_| timed(&folder.0, &format!("{firn} inspect d.firn >/dev/null"))).collect::<Result<Vec<_>>>()?;
     let inspect = inspect.into_iter().min().unwrap_or_default();
+    let version = (0..10).map(|_| timed(&folder.0, &format!("{firn} --version"))).collect::<Result<Vec<_>>>()?;
+    let version = version.into_iter().min().unwrap_or_default();
     page.push_str(&format!(
-        "\n`inspect` without decoding: {:.0} ms.\n\n| peak memory | MB | at most |\n|---|---|---|\n",
-        inspect.as_secs_f64() * 1e3
+        "\n`inspect` without decoding: {:.1} ms; `--version`: {:.1} ms; a shell's start is in both.\n\n| peak memory | MB | at most |\n|---|---|---|\n",
+        inspect.as_secs_f64() * 1e3,
+        version.as_secs_f64() * 1e3
     ));
     for (what, command, most) in [
         ("convert, desktop", format!("{firn} convert d.export o.firn"), 300),
