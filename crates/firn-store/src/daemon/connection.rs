@@ -113,7 +113,7 @@ pub(crate) struct Connection {
     output: Option<File>,
     peer: Peer,
     preamble: bool,
-    links: Vec<String>,
+    links: Vec<(String, String)>,
     greeting: Option<Greeting>,
     answered: bool,
     round_trips: u32,
@@ -186,8 +186,8 @@ impl Connection {
         self.preamble = true;
     }
 
-    /// The links that the script has made, once the daemon has answered anything.
-    pub(crate) fn links(&self) -> &[String] {
+    /// The script's process and the links that it has made, once the daemon has answered anything.
+    pub(crate) fn links(&self) -> &[(String, String)] {
         &self.links
     }
 
@@ -345,16 +345,17 @@ fn keep_words(stderr: impl Read, words: &Mutex<VecDeque<String>>) {
     }
 }
 
-/// Reads what the remote script says: lines of the login shell are passed on, those of the script give the links.
-pub(crate) fn read_preamble<I: Input>(reader: &mut Reader<I>, events: Events<'_>) -> Result<Vec<String>, WireError> {
+/// Reads what the remote script says: lines of the login shell are passed on, those of the script give its
+/// process and the links.
+pub(crate) fn read_preamble<I: Input>(reader: &mut Reader<I>, events: Events<'_>) -> Result<Vec<(String, String)>, WireError> {
     let mut links = Vec::new();
     for _ in 0..PREAMBLE_LINES {
         let line = reader.line(WORD_BYTES)?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         if line == ssh::READY {
             return Ok(links);
         }
-        match line.strip_prefix(ssh::LINK) {
-            Some(link) => links.push(link.to_owned()),
+        match line.strip_prefix(ssh::LINK).and_then(|said| said.split_once(' ')) {
+            Some((process, link)) => links.push((process.to_owned(), link.to_owned())),
             None => events(Event::Line(super::log::plain(&line))),
         }
     }

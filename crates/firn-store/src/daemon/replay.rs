@@ -13,7 +13,7 @@ use firn_core::{StoreDir, StorePath};
 /// What the answers say.
 #[derive(Debug)]
 pub(super) struct Replayed {
-    links: Vec<String>,
+    links: Vec<(String, String)>,
     greeting: Greeting,
     before: Vec<StorePath>,
     after: Vec<StorePath>,
@@ -68,8 +68,8 @@ mod tests {
             let replayed = replay(bytes, &mut events).unwrap();
             assert_eq!((replayed.greeting.nix.as_deref(), replayed.greeting.minor), (Some(nix), minor));
             assert_eq!((replayed.before.len(), replayed.after.len()), (0, 25));
-            assert_eq!(replayed.links, ["/home/alice/.local/state/firn/roots/e"]);
-            let pending = format!("{}.new", replayed.links[0]);
+            assert_eq!(replayed.links, [("4711".to_owned(), "/home/alice/.local/state/firn/roots/e".to_owned())]);
+            let pending = format!("{}.new", replayed.links[0].1);
             assert!(replayed.roots.iter().any(|(link, path)| *link == pending && replayed.after.contains(path)));
             assert_eq!((replayed.missing.build.len(), replayed.missing.unknown.len()), (19, 0), "{nix}");
             assert!(builds > 1);

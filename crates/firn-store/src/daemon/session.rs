@@ -217,8 +217,8 @@ impl Session {
                 if made.len() != roots.len() {
                     return Err(DaemonError::LinksLeft { peer: self.peer().to_owned() });
                 }
-                for link in made {
-                    let pending = format!("{link}{}", ssh::PENDING);
+                for (process, link) in made {
+                    let pending = ssh::pending(process, link);
                     if !link.starts_with("/nix/var/nix/gcroots/") {
                         register.extend([pending.clone(), link.clone()]);
                     }

@@ -5,16 +5,20 @@ use crate::root::{RootError, RootPlace, RootRequest, check_root_name};
 use firn_core::StoreDir;
 use std::process::Command;
 
-/// What the remote script says before the path of each link that it made; the link itself ends in [`PENDING`].
+/// What the remote script says before its process number and the path of each link; [`pending`] is what it made.
 pub(crate) const LINK: &str = "firn-link ";
 /// What it says last before the daemon speaks.
 pub(crate) const READY: &str = "firn-ready";
-/// A root is made under the link's name with this ending and renamed when its path has come.
-pub(crate) const PENDING: &str = ".new";
+/// The link that a root is until its path has come: one for each process, so that two imports under one name do not
+/// meet.
+pub(crate) fn pending(process: &str, link: &str) -> String {
+    format!("{link}.{process}.new")
+}
 
 /// Makes links, becomes a daemon, and puts the links in their places when it has ended. Arguments are the daemon's
 /// program and three for each root: `name` or `link`, which, target. An older link stays until the new path is there;
-/// the pending one is a root from before the connection closes until the other is in place. Neither `'` nor a line
+/// the pending one is a root from before the connection closes until the other is in place, and goes with the next
+/// session if its own did not end. Neither `'` nor a line
 /// break may stand in it, nor a backslash or `!`: the login shell may be any.
 const SCRIPT: &str = concat!(
     r#"PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/bin:/bin; "#,
@@ -26,9 +30,12 @@ const SCRIPT: &str = concat!(
     r#"$f "$3" || return 1; shift 3; done; }; "#,
     r#"prepare() { if [ -L "$l" ]; then :; elif [ -e "$l" ]; then "#,
     r#"echo "$l is there already and is no link" >&2; return 1; fi; "#,
-    r#"mkdir -p "${l%/*}" && ln -sfn "$1" "$l.new" && { [ -L "$l" ] || ln -s "$1" "$l"; } && echo "firn-link $l"; }; "#,
-    r#"settle() { if [ -e "$1" ]; then ln -sfn "$1" "$l" || e=1; "#,
-    r#"else e=1; [ -e "$l" ] || rm -f "$l"; fi; rm -f "$l.new"; }; "#,
+    r#"for n in "$l".*.new; do p=${n%.new}; p=${p##*.}; "#,
+    r#"if [ -L "$n" ] && [ "$p" -gt 0 ] 2>/dev/null; then kill -0 "$p" 2>/dev/null || rm -f "$n"; fi; done; "#,
+    r#"mkdir -p "${l%/*}" && ln -sfn "$1" "$l.$$.new" && "#,
+    r#"{ [ -L "$l" ] || ln -s "$1" "$l" 2>/dev/null || [ -L "$l" ]; } && echo "firn-link $$ $l"; }; "#,
+    r#"settle() { if [ -e "$1" ]; then ln -sfn "$1" "$l" || [ -L "$l" ] || e=1; "#,
+    r#"else e=1; [ -e "$l" ] || rm -f "$l"; fi; rm -f "$l.$$.new"; }; "#,
     r#"each prepare "$@" || exit 1; "#,
     r#"echo firn-ready; "#,
     r#"if [ $# = 0 ]; then exec "$d" --stdio; fi; "#,
@@ -156,7 +163,9 @@ mod tests {
         let (success, said) = run(home.path(), place(), false);
         assert!(!success);
         assert!(link.symlink_metadata().is_err());
-        assert_eq!(said, format!("{LINK}{}\n{READY}\nit's $HOME\nit's $HOME{PENDING}\n", link.display()));
+        let process = said.strip_prefix(LINK).and_then(|said| said.split_once(' ')).unwrap().0;
+        let pending = pending(process, "it's $HOME");
+        assert_eq!(said, format!("{LINK}{process} {}\n{READY}\nit's $HOME\n{pending}\n", link.display()));
 
         symlink(home.path(), &link).unwrap();
         assert!(!run(home.path(), place(), false).0);
@@ -165,6 +174,23 @@ mod tests {
         assert!(run(home.path(), place(), true).0);
         assert_eq!(fs::read_link(&link).unwrap(), new);
         assert_eq!(link.parent().unwrap().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_session_that_died_left_goes_with_the_next_and_nothing_else_does() {
+        let home = tempfile::tempdir().unwrap();
+        let roots = home.path().join("roots");
+        fs::create_dir(&roots).unwrap();
+        let (dead, alive) = ("999999999".to_owned(), std::process::id().to_string());
+        for name in [pending(&dead, "web"), pending(&alive, "web"), "web.mine.new".to_owned()] {
+            symlink(home.path(), roots.join(name)).unwrap();
+        }
+        fs::write(roots.join(pending(&dead, "web.x")), "no link").unwrap();
+        assert!(run(home.path(), RootPlace::Link("roots/web".into()), true).0);
+        let left = roots.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let left = left.collect::<std::collections::BTreeSet<_>>();
+        let kept = ["web".to_owned(), pending(&alive, "web"), "web.mine.new".to_owned(), pending(&dead, "web.x")];
+        assert_eq!(left, kept.into());
     }
 
     #[test]
