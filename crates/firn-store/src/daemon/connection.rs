@@ -347,7 +347,10 @@ fn keep_words(stderr: impl Read, words: &Mutex<VecDeque<String>>) {
 
 /// Reads what the remote script says: lines of the login shell are passed on, those of the script give its
 /// process and the links.
-pub(crate) fn read_preamble<I: Input>(reader: &mut Reader<I>, events: Events<'_>) -> Result<Vec<(String, String)>, WireError> {
+pub(crate) fn read_preamble<I: Input>(
+    reader: &mut Reader<I>,
+    events: Events<'_>,
+) -> Result<Vec<(String, String)>, WireError> {
     let mut links = Vec::new();
     for _ in 0..PREAMBLE_LINES {
         let line = reader.line(WORD_BYTES)?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
