@@ -1,5 +1,7 @@
 //! Benchmarks: ratios against stock tools on the same closure, side by side in one run, in memory.
 
+mod hosts;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,6 +139,7 @@ pub fn run() -> Result<()> {
         print!("{row}");
         page.push_str(&row);
     }
+    page.push_str(&hosts::tables(&folder.0, &root)?);
     fs::write(workspace::file(PAGE), page)?;
     Ok(())
 }
