@@ -42,7 +42,19 @@ complete -c firn -n "__fish_firn_needs_command" -f -a "verify" -d 'Decode everyt
 complete -c firn -n "__fish_firn_needs_command" -f -a "import" -d 'Bring what a file holds into a store'
 complete -c firn -n "__fish_firn_needs_command" -f -a "realise" -d 'Import, then fetch or build the system'
 complete -c firn -n "__fish_firn_needs_command" -f -a "realize" -d 'Import, then fetch or build the system'
+complete -c firn -n "__fish_firn_needs_command" -f -a "switch" -d 'Run the system of a file, and boot it from now on'
+complete -c firn -n "__fish_firn_needs_command" -f -a "boot" -d 'Boot the system of a file from now on; nothing is restarted'
+complete -c firn -n "__fish_firn_needs_command" -f -a "test" -d 'Run the system of a file; what boots stays as it is'
+complete -c firn -n "__fish_firn_needs_command" -f -a "dry-activate" -d 'Say what a switch would do: its steps, then what the system\'s own script says'
+complete -c firn -n "__fish_firn_needs_command" -f -a "confirm" -d 'Make permanent what waits for a confirmation'
+complete -c firn -n "__fish_firn_needs_command" -f -a "rollback" -d 'Go back to the generation before, or to another one'
+complete -c firn -n "__fish_firn_needs_command" -f -a "generations" -d 'List the generations of the profile, and which file each came from'
+complete -c firn -n "__fish_firn_needs_command" -f -a "status" -d 'Say what runs, what boots next, and how the last activation stands'
+complete -c firn -n "__fish_firn_needs_command" -f -a "recover" -d 'Finish or undo what a power cut or a killed process left half done'
+complete -c firn -n "__fish_firn_needs_command" -f -a "prune" -d 'Delete records and roots of generations that are gone, old journals and copies of the binary'
 complete -c firn -n "__fish_firn_needs_command" -f -a "convert" -d 'Turn a stock stream into a firn file, or back'
+complete -c firn -n "__fish_firn_needs_command" -f -a "__activate" -d 'Has an activation in hand; runs in a unit of its own'
+complete -c firn -n "__fish_firn_needs_command" -f -a "__script" -d 'Runs a script and writes down how it ended; runs in the script\'s unit'
 complete -c firn -n "__fish_firn_using_subcommand pack" -s o -l output -d 'The file to write, - for standard output' -r -F
 complete -c firn -n "__fish_firn_using_subcommand pack" -s f -l file -d 'Evaluate this file; <nixpkgs/nixos> works too' -r -F
 complete -c firn -n "__fish_firn_using_subcommand pack" -s A -l attr -d 'Take this attribute of the file' -r
@@ -167,6 +179,247 @@ complete -c firn -n "__fish_firn_using_subcommand realize" -s v -l verbose -d 'S
 complete -c firn -n "__fish_firn_using_subcommand realize" -l json -d 'Print results as JSON, and everything else as lines of JSON'
 complete -c firn -n "__fish_firn_using_subcommand realize" -l no-progress -d 'Show no progress'
 complete -c firn -n "__fish_firn_using_subcommand realize" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand switch" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -s j -l max-jobs -d 'Builds at the same time' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l cores -d 'Processors for each build' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l settle -d 'For so long no unit may fail; 5s without it' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l activation-timeout -d 'Longest time that the system\'s script may take; 10m without it' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l check -d 'A shell command that has to succeed in the new system' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l allow-failed -d 'Units that may fail; * and ? stand for characters' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -s c -l specialisation -d 'Run this specialisation of it; what boots is the system itself' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
+sudo\t'sudo, with `NIX_SUDOOPTS`'
+run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand switch" -l origin -d 'Name of the file, for the record' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand switch" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand switch" -l no-build -d 'Only fetch; refuse when something must be built'
+complete -c firn -n "__fish_firn_using_subcommand switch" -s L -l print-build-logs -d 'Print the lines of build logs'
+complete -c firn -n "__fish_firn_using_subcommand switch" -s k -l keep-going -d 'Go on with other builds after one failed'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l fallback -d 'Build what cannot be fetched'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l no-specialisation -d 'Run no specialisation, even if one runs now'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l force-host -d 'Take a file that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l force-system -d 'Take a file that is for another kind of machine'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l wait-confirm -d 'Wait for the confirmation, or the revert'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l no-confirm -d 'Ask for no confirmation, even over ssh'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l over-ssh -d 'The caller came over ssh'
+complete -c firn -n "__fish_firn_using_subcommand switch" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand switch" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand switch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand boot" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -s j -l max-jobs -d 'Builds at the same time' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l cores -d 'Processors for each build' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l settle -d 'For so long no unit may fail; 5s without it' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l activation-timeout -d 'Longest time that the system\'s script may take; 10m without it' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l check -d 'A shell command that has to succeed in the new system' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l allow-failed -d 'Units that may fail; * and ? stand for characters' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -s c -l specialisation -d 'Run this specialisation of it; what boots is the system itself' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
+sudo\t'sudo, with `NIX_SUDOOPTS`'
+run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand boot" -l origin -d 'Name of the file, for the record' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand boot" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand boot" -l no-build -d 'Only fetch; refuse when something must be built'
+complete -c firn -n "__fish_firn_using_subcommand boot" -s L -l print-build-logs -d 'Print the lines of build logs'
+complete -c firn -n "__fish_firn_using_subcommand boot" -s k -l keep-going -d 'Go on with other builds after one failed'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l fallback -d 'Build what cannot be fetched'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l no-specialisation -d 'Run no specialisation, even if one runs now'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l force-host -d 'Take a file that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l force-system -d 'Take a file that is for another kind of machine'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l once -d 'Boot it once; every later boot is of the previous system until it is confirmed'
+complete -c firn -n "__fish_firn_using_subcommand boot" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand boot" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand boot" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand test" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand test" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -s j -l max-jobs -d 'Builds at the same time' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l cores -d 'Processors for each build' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l settle -d 'For so long no unit may fail; 5s without it' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l activation-timeout -d 'Longest time that the system\'s script may take; 10m without it' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l check -d 'A shell command that has to succeed in the new system' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l allow-failed -d 'Units that may fail; * and ? stand for characters' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -s c -l specialisation -d 'Run this specialisation of it; what boots is the system itself' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
+sudo\t'sudo, with `NIX_SUDOOPTS`'
+run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand test" -l origin -d 'Name of the file, for the record' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand test" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand test" -l no-build -d 'Only fetch; refuse when something must be built'
+complete -c firn -n "__fish_firn_using_subcommand test" -s L -l print-build-logs -d 'Print the lines of build logs'
+complete -c firn -n "__fish_firn_using_subcommand test" -s k -l keep-going -d 'Go on with other builds after one failed'
+complete -c firn -n "__fish_firn_using_subcommand test" -l fallback -d 'Build what cannot be fetched'
+complete -c firn -n "__fish_firn_using_subcommand test" -l no-specialisation -d 'Run no specialisation, even if one runs now'
+complete -c firn -n "__fish_firn_using_subcommand test" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
+complete -c firn -n "__fish_firn_using_subcommand test" -l force-host -d 'Take a file that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand test" -l force-system -d 'Take a file that is for another kind of machine'
+complete -c firn -n "__fish_firn_using_subcommand test" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand test" -l wait-confirm -d 'Wait for the confirmation, or the revert'
+complete -c firn -n "__fish_firn_using_subcommand test" -l no-confirm -d 'Ask for no confirmation, even over ssh'
+complete -c firn -n "__fish_firn_using_subcommand test" -l over-ssh -d 'The caller came over ssh'
+complete -c firn -n "__fish_firn_using_subcommand test" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand test" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand test" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand test" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l store -d 'A store: auto, daemon, unix://PATH, local?root=DIR, ssh-ng://[USER@]HOST[:PORT]' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l root -d 'Write into the store below DIR directly, without Nix' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l expect -d 'Refuse any file but the one with this root: a .drv path, or a file that holds it' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s j -l max-jobs -d 'Builds at the same time' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l cores -d 'Processors for each build' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l option -d 'Set an option of Nix' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l settle -d 'For so long no unit may fail; 5s without it' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l activation-timeout -d 'Longest time that the system\'s script may take; 10m without it' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l check -d 'A shell command that has to succeed in the new system' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l allow-failed -d 'Units that may fail; * and ? stand for characters' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s c -l specialisation -d 'Run this specialisation of it; what boots is the system itself' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
+sudo\t'sudo, with `NIX_SUDOOPTS`'
+run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l origin -d 'Name of the file, for the record' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l no-build -d 'Only fetch; refuse when something must be built'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s L -l print-build-logs -d 'Print the lines of build logs'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s k -l keep-going -d 'Go on with other builds after one failed'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l fallback -d 'Build what cannot be fetched'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l no-specialisation -d 'Run no specialisation, even if one runs now'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l force-host -d 'Take a file that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l force-system -d 'Take a file that is for another kind of machine'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand confirm" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand confirm" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l to -d 'The generation\'s number, or a path of its system' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l settle -d 'For so long no unit may fail; 5s without it' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l activation-timeout -d 'Longest time that the system\'s script may take; 10m without it' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l check -d 'A shell command that has to succeed in the new system' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l allow-failed -d 'Units that may fail; * and ? stand for characters' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -s c -l specialisation -d 'Run this specialisation of it; what boots is the system itself' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
+sudo\t'sudo, with `NIX_SUDOOPTS`'
+run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l no-specialisation -d 'Run no specialisation, even if one runs now'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l force-host -d 'Take a file that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l force-system -d 'Take a file that is for another kind of machine'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l wait-confirm -d 'Wait for the confirmation, or the revert'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l no-confirm -d 'Ask for no confirmation, even over ssh'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l over-ssh -d 'The caller came over ssh'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand generations" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand generations" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand generations" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand generations" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand generations" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand generations" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand generations" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand generations" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand generations" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand generations" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand status" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand status" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand status" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand status" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand status" -l log -d 'Print its log too'
+complete -c firn -n "__fish_firn_using_subcommand status" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand status" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand status" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand status" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand recover" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand recover" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand recover" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand recover" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand recover" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand recover" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand recover" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand recover" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand prune" -s p -l profile-name -d 'Another profile than system' -r
+complete -c firn -n "__fish_firn_using_subcommand prune" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand prune" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand prune" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand prune" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand prune" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand prune" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand prune" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand prune" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c firn -n "__fish_firn_using_subcommand convert" -l to -d 'The format to write, whatever OUT is called' -r -f -a "firn\t'A firn file'
 export\t'A stream of nix-store --export'
 export.gz\t'The same, gzip-compressed'
@@ -184,3 +437,25 @@ complete -c firn -n "__fish_firn_using_subcommand convert" -s v -l verbose -d 'S
 complete -c firn -n "__fish_firn_using_subcommand convert" -l json -d 'Print results as JSON, and everything else as lines of JSON'
 complete -c firn -n "__fish_firn_using_subcommand convert" -l no-progress -d 'Show no progress'
 complete -c firn -n "__fish_firn_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand __activate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand __activate" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand __activate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand __script" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand __script" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand __script" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand __script" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand __script" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand __script" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand __script" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand __script" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand __script" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,8 +1,9 @@
 //! The command line as data: help, man pages and completions are made from it.
 
 use crate::{
-    command::{convert, import, inspect, pack, realise, verify},
+    command::{activate, convert, generations, import, inspect, pack, realise, status, verify},
     error::CommandError,
+    exit_code::ExitCode,
     session::Session,
 };
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
@@ -90,20 +91,47 @@ pub enum Command {
     Import(import::Import),
     #[command(visible_alias = "realize")]
     Realise(realise::Realise),
+    Switch(activate::Switch),
+    Boot(activate::Boot),
+    Test(activate::Test),
+    DryActivate(activate::DryActivate),
+    Confirm(status::Confirm),
+    Rollback(generations::Rollback),
+    Generations(generations::Generations),
+    Status(status::Status),
+    Recover(status::Recover),
+    Prune(generations::Prune),
     Convert(convert::Convert),
+    #[command(name = "__activate", hide = true)]
+    Activate(status::Activate),
+    #[command(name = "__script", hide = true)]
+    Script(status::Script),
 }
 
 impl Command {
     /// Runs it.
-    pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
+    pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
         match self {
-            Self::Pack(command) => command.run(session),
-            Self::Inspect(command) => command.run(session),
-            Self::Verify(command) => command.run(session),
-            Self::Import(command) => command.run(session),
-            Self::Realise(command) => command.run(session),
-            Self::Convert(command) => command.run(session),
+            Self::Pack(command) => command.run(session)?,
+            Self::Inspect(command) => command.run(session)?,
+            Self::Verify(command) => command.run(session)?,
+            Self::Import(command) => command.run(session)?,
+            Self::Realise(command) => command.run(session)?,
+            Self::Convert(command) => command.run(session)?,
+            Self::Switch(command) => return command.run(session),
+            Self::Boot(command) => return command.run(session),
+            Self::Test(command) => return command.run(session),
+            Self::DryActivate(command) => return command.run(session),
+            Self::Confirm(command) => return command.run(session),
+            Self::Rollback(command) => return command.run(session),
+            Self::Generations(command) => return command.run(session),
+            Self::Status(command) => return command.run(session),
+            Self::Recover(command) => return command.run(session),
+            Self::Prune(command) => return command.run(session),
+            Self::Activate(command) => return command.run(),
+            Self::Script(command) => return command.run(),
         }
+        Ok(ExitCode::Success)
     }
 }
 

@@ -1,8 +1,11 @@
 //! One command a file: its flags, and how it calls its pipeline.
 
+pub mod activate;
 pub mod convert;
+pub mod generations;
 pub mod import;
 pub mod inspect;
 pub mod pack;
 pub mod realise;
+pub mod status;
 pub mod verify;

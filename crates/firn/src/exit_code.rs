@@ -47,11 +47,23 @@ pub enum ExitCode {
     Output = 19,
     /// A host, derivation or source that is not in the file.
     Absent = 20,
+    /// The new system runs and is healthy; unless somebody confirms, it reverts by itself.
+    Pending = 21,
+    /// An activation that was refused; nothing was changed.
+    Refused = 22,
+    /// The new system was not good: the previous one is back.
+    Reverted = 23,
+    /// The new system was not good, and the previous one could not be put back.
+    RevertFailed = 24,
+    /// Only a restart gets to the new system; nothing was changed.
+    NeedsReboot = 25,
+    /// A person switched to another system while one was pending; it was left alone.
+    Intervened = 26,
 }
 
 impl ExitCode {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::Success,
         Self::Failure,
         Self::Usage,
@@ -73,6 +85,12 @@ impl ExitCode {
         Self::WouldBuild,
         Self::Output,
         Self::Absent,
+        Self::Pending,
+        Self::Refused,
+        Self::Reverted,
+        Self::RevertFailed,
+        Self::NeedsReboot,
+        Self::Intervened,
     ];
 
     /// The number.
@@ -104,6 +122,12 @@ impl ExitCode {
             Self::WouldBuild => "something would have to be built, and --no-build forbids it",
             Self::Output => "the result cannot be written",
             Self::Absent => "the host, derivation or source is not in the file",
+            Self::Pending => "the new system runs and is healthy; unless somebody confirms, it reverts by itself",
+            Self::Refused => "the activation was refused, nothing was changed",
+            Self::Reverted => "the new system was not good, the previous one is back",
+            Self::RevertFailed => "the new system was not good, and the previous one could not be put back",
+            Self::NeedsReboot => "only a restart gets to the new system, nothing was changed",
+            Self::Intervened => "a person switched to another system while one was pending; it was left alone",
         }
     }
 

@@ -1,5 +1,6 @@
 //! The pipelines of firn: what its commands do, without a terminal.
 
+mod activate;
 pub mod cli;
 pub mod command;
 mod decode;

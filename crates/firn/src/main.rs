@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
     let session = Session::new(cli.globals, &report, io::stdout());
     let done = cli.command.run(&session);
     report.finish();
-    done.map_or_else(|error| end(&report, &error), |()| ExitCode::Success).into()
+    done.unwrap_or_else(|error| end(&report, &error)).into()
 }
 
 fn end(report: &Report, error: &CommandError) -> ExitCode {

@@ -196,6 +196,17 @@ fn build(
     Err(error)
 }
 
+/// The path that building the first root gives, where its text says so.
+pub(crate) fn expected_output(subject: &Subject) -> Option<StorePath> {
+    let root = subject.roots().into_iter().next()?;
+    if !root.is_derivation() {
+        return Some(root);
+    }
+    let drv = subject.derivation(&root)?;
+    let out = drv.outputs.iter().find(|output| output.name == b"out")?;
+    subject.store_dir().parse(&out.path).ok()
+}
+
 fn short_name(derivation: &str) -> String {
     let base = derivation.rsplit('/').next().unwrap_or_default();
     base.get(33..).unwrap_or(base).trim_end_matches(".drv").to_owned()

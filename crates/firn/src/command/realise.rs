@@ -32,6 +32,14 @@ pub struct Realise {
     /// Say what would be built and fetched, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// How to build
+    #[command(flatten)]
+    pub building: Building,
+}
+
+/// How to build.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Building {
     /// Only fetch; refuse when something must be built
     #[arg(long)]
     pub no_build: bool,
@@ -58,7 +66,7 @@ pub struct Realise {
 impl Realise {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
-        let settings = self.settings()?;
+        let settings = self.building.settings()?;
         let import = ImportRequest {
             target: self.target.store()?,
             expect: self.target.expect.clone(),
@@ -66,7 +74,8 @@ impl Realise {
             no_root: self.no_root,
             dry_run: self.dry_run,
         };
-        let request = RealiseRequest { import, settings, no_build: self.no_build, logs: self.print_build_logs };
+        let request =
+            RealiseRequest { import, settings, no_build: self.building.no_build, logs: self.building.print_build_logs };
         let subject = match root_in_store(&self.file) {
             Some((store_dir, root)) => Subject::Path(store_dir, root),
             None => Subject::Loaded(Box::new(session.load_host(&self.file)?)),
@@ -92,8 +101,11 @@ impl Realise {
         }
         Ok(())
     }
+}
 
-    fn settings(&self) -> Result<Settings, CommandError> {
+impl Building {
+    /// Settings of the daemon.
+    pub(crate) fn settings(&self) -> Result<Settings, CommandError> {
         let mut settings = Settings::default();
         if let Some(jobs) = &self.max_jobs {
             settings.max_jobs = Some(match jobs.as_str() {
@@ -112,7 +124,7 @@ impl Realise {
 }
 
 /// A derivation of the store that is named by its path. A file of that name elsewhere is a file.
-fn root_in_store(file: &Path) -> Option<(StoreDir, StorePath)> {
+pub(super) fn root_in_store(file: &Path) -> Option<(StoreDir, StorePath)> {
     let (folder, name) = (file.parent()?.to_str()?, file.file_name()?.to_str()?);
     let path = StorePath::from_base_name(name.as_bytes()).ok().filter(StorePath::is_derivation)?;
     Some((StoreDir::new(folder).ok()?, path))

@@ -1,0 +1,249 @@
+//! Whether a host is as healthy as it was: no unit newly failed, and no own check.
+
+use crate::{
+    clock::Clock,
+    error::ActivateError,
+    host::Host,
+    machine::{Ended, Machine, wait},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How units were before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Units that failed or were about to be restarted.
+    pub failed: BTreeSet<String>,
+    /// Answer of `systemctl is-system-running`.
+    pub state: String,
+}
+
+/// How units are now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Look {
+    failed: BTreeSet<String>,
+    restarting: BTreeSet<String>,
+    state: String,
+}
+
+/// What to judge by.
+pub(crate) struct Criteria<'a> {
+    /// How units were before.
+    pub(crate) baseline: &'a Baseline,
+    /// Patterns of units that may fail.
+    pub(crate) allowed: &'a [String],
+    /// For so long no unit may fail.
+    pub(crate) settle: Duration,
+}
+
+/// Longest time that jobs of systemd are waited for after the settle time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Remembers how units are.
+pub fn baseline(machine: &Machine) -> Result<Baseline, ActivateError> {
+    let look = look(machine)?;
+    Ok(Baseline { failed: look.failed.union(&look.restarting).cloned().collect(), state: look.state })
+}
+
+/// Watches units for the settle time. Gives the units that failed meanwhile, and the first reason not to be content.
+pub(crate) fn judge(
+    machine: &Machine,
+    clock: &dyn Clock,
+    criteria: &Criteria<'_>,
+) -> Result<Result<(), String>, ActivateError> {
+    let new = |units: &BTreeSet<String>| -> Vec<String> {
+        let known = |unit: &&String| {
+            criteria.baseline.failed.contains(*unit) || criteria.allowed.iter().any(|pattern| matches(pattern, unit))
+        };
+        units.iter().filter(|unit| !known(unit)).cloned().collect()
+    };
+    let end = clock.now().after(criteria.settle);
+    let last = end.after(PATIENCE);
+    let restarts = if criteria.settle.is_zero() { BTreeMap::new() } else { restarts(machine)? };
+    loop {
+        let look = look(machine)?;
+        let failed = new(&look.failed);
+        if !failed.is_empty() {
+            return Ok(Err(format!("{} failed", listed(&failed))));
+        }
+        if matches!(look.state.as_str(), "maintenance" | "stopping") && look.state != criteria.baseline.state {
+            return Ok(Err(format!("systemd says that the host is in state {}", look.state)));
+        }
+        let now = clock.now();
+        let pending = look.state == "starting" && criteria.baseline.state != "starting" && !now.until(&last).is_zero();
+        if now.until(&end).is_zero() && !pending {
+            let mut looping = look.restarting;
+            if !criteria.settle.is_zero() {
+                let again = self::restarts(machine)?.into_iter();
+                let often = again.filter(|(unit, count)| *count >= restarts.get(unit).copied().unwrap_or(0) + 2);
+                looping.extend(often.map(|(unit, _)| unit));
+            }
+            let looping = new(&looping);
+            if looping.is_empty() {
+                return Ok(Ok(()));
+            }
+            return Ok(Err(format!("{} fails and is restarted again and again", listed(&looping))));
+        }
+        clock.sleep(now.until(&end).clamp(Duration::from_millis(50), Duration::from_millis(250)));
+    }
+}
+
+fn look(machine: &Machine) -> Result<Look, ActivateError> {
+    let states = [
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "--full",
+        "--no-pager",
+        "--state=failed,auto-restart,auto-restart-queued",
+    ];
+    let (_, text) = machine.ask("systemctl", &states)?;
+    let (_, state) = machine.ask("systemctl", &["is-system-running"])?;
+    let mut look = Look { state: state.trim().to_owned(), ..Look::default() };
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(unit), _, Some(active)) = (words.next(), words.next(), words.next()) else { continue };
+        if active == "failed" {
+            look.failed.insert(unit.to_owned());
+        } else {
+            look.restarting.insert(unit.to_owned());
+        }
+    }
+    Ok(look)
+}
+
+/// How often each service was restarted because it had ended.
+fn restarts(machine: &Machine) -> Result<BTreeMap<String, u64>, ActivateError> {
+    let (_, text) = machine.ask("systemctl", &["show", "--type=service", "--property=Id,NRestarts", "*"])?;
+    let mut found = BTreeMap::new();
+    for block in text.split("\n\n") {
+        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        if let (Some(unit), Some(Ok(count))) = (value("Id"), value("NRestarts").map(str::parse)) {
+            found.insert(unit.to_owned(), count);
+        }
+    }
+    Ok(found)
+}
+
+/// One own check: its name, and what runs.
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Folder of checks that a host has for itself.
+pub const CHECKS: &str = "/etc/firn/checks.d";
+
+/// Own checks: those of the command line, then the executables of the host's folder in order of their names.
+pub(crate) fn checks(host: &Host, machine: &Machine, commands: &[String]) -> Result<Vec<Check>, ActivateError> {
+    let mut checks = Vec::new();
+    for command in commands {
+        let shell = machine.program("sh")?.into_os_string();
+        checks.push(Check { name: command.clone(), command: vec![shell, "-c".into(), command.into()] });
+    }
+    let entries = fs::read_dir(host.path(CHECKS)).into_iter().flatten().flatten();
+    let executable =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(executable).collect();
+    files.sort();
+    checks.extend(files.into_iter().map(|file| Check { name: file.display().to_string(), command: vec![file.into()] }));
+    Ok(checks)
+}
+
+/// Runs one check; its output goes to the log.
+pub(crate) fn run_check(
+    machine: &Machine,
+    clock: &dyn Clock,
+    check: &Check,
+    limit: Duration,
+    log: &Path,
+) -> Result<Result<(), String>, ActivateError> {
+    let ended = wait(machine.spawn(&check.command, &[], log)?, clock, limit);
+    Ok(match ended {
+        Ended::Code(0) => Ok(()),
+        Ended::TimedOut => Err(format!("check {:?} did not end within {}", check.name, printed(limit))),
+        Ended::Code(code) => Err(format!("check {:?} ended with exit code {code}", check.name)),
+        Ended::Signal(_) | Ended::Lost => Err(format!("check {:?} was killed", check.name)),
+    })
+}
+
+/// Whether a unit matches a pattern; the type of the unit may be left out.
+fn matches(pattern: &str, unit: &str) -> bool {
+    let short = unit.rsplit_once('.').map_or(unit, |(name, _)| name);
+    glob(pattern.as_bytes(), unit.as_bytes()) || glob(pattern.as_bytes(), short.as_bytes())
+}
+
+/// `*` and `?`. Without recursion: a pattern from a file must not cost more than its length times the name's.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t, mut back) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p + 1, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match back {
+                Some((after, from)) => {
+                    (p, t) = (after, from + 1);
+                    back = Some((after, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == b'*')
+}
+
+fn listed(units: &[String]) -> String {
+    match units {
+        [first, second, third, rest @ ..] if !rest.is_empty() => {
+            format!("{first}, {second}, {third} and {} others", rest.len())
+        }
+        units => units.join(", "),
+    }
+}
+
+/// A duration for people: `250 ms`, `5 s`, `2 min`.
+pub fn printed(duration: Duration) -> String {
+    match duration.as_millis() {
+        ms if ms < 1000 && ms > 0 => format!("{ms} ms"),
+        ms if ms >= 60_000 && ms % 60_000 == 0 => format!("{} min", ms / 60_000),
+        ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        ms => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_units_with_and_without_their_type() {
+        for (pattern, unit, fits) in [
+            ("acme-*", "acme-example.org.service", true),
+            ("acme-example.org", "acme-example.org.service", true),
+            ("home-manager-?lice.service", "home-manager-alice.service", true),
+            ("*", "anything.mount", true),
+            ("acme", "acme-example.org.service", false),
+            ("*.timer", "acme.service", false),
+            ("a*b*c", "aXbXbXc.service", true),
+        ] {
+            assert_eq!(matches(pattern, unit), fits, "{pattern} {unit}");
+        }
+    }
+
+    #[test]
+    fn durations_are_printed_as_people_say_them() {
+        let all = [0, 250, 1500, 5000, 90_000, 120_000].map(|ms| printed(Duration::from_millis(ms)));
+        assert_eq!(all, ["0 s", "250 ms", "1.5 s", "5 s", "90 s", "2 min"]);
+    }
+}

@@ -1,0 +1,177 @@
+//! The words for how an activation stands: what runs, what boots, what to type, where the log is.
+
+use crate::{
+    clock::Moment,
+    goal::Action,
+    health::printed,
+    host::Host,
+    journal::{Journal, State},
+    loader::{BootDefault, boot_default},
+};
+use std::path::{Path, PathBuf};
+
+/// What is true now, beside what the journal says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Now {
+    /// What runs.
+    pub running: Option<PathBuf>,
+    /// What boots next.
+    pub boot_default: BootDefault,
+    /// The binary to type, with its full path.
+    pub binary: PathBuf,
+    /// Name of the host, for a command over ssh.
+    pub host: String,
+    /// The time.
+    pub moment: Moment,
+}
+
+impl Now {
+    /// Looks.
+    pub fn observe(host: &Host, moment: Moment) -> Self {
+        Self {
+            running: host.resolve("/run/current-system"),
+            boot_default: boot_default(host),
+            binary: Path::new("/nix/var/firn/bin/firn").to_owned(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            moment,
+        }
+    }
+}
+
+/// The message: its first line is the outcome, each other one a fact or something to type.
+pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
+    let firn = now.binary.display();
+    let system = journal.target.display();
+    let why = journal.why.as_deref().unwrap_or("it was not said why");
+    let mut lines = Vec::new();
+    match journal.state {
+        State::Awaiting => {
+            let left = journal.deadline.as_ref().map_or(0, |deadline| now.moment.until(deadline).as_secs());
+            lines.push(format!("running, healthy, but NOT CONFIRMED: it reverts by itself in {left} s"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+            lines.push(format!("to keep it, over a new connection: ssh {} {firn} confirm", now.host));
+            lines.push(
+                "(as another user than root: sudo before the path; from a console of the host: without ssh)".into(),
+            );
+            lines.push(format!("to take it back now: {firn} rollback"));
+        }
+        State::AwaitingReboot if now.running.as_ref() == Some(&journal.target) => {
+            lines.push("booted once, NOT CONFIRMED: the next boot is of the previous system again".into());
+            lines.push(runs(now));
+            lines.push(boots(now));
+            lines.push(format!("to keep it: {firn} confirm"));
+        }
+        State::AwaitingReboot => {
+            lines.push(format!("{system} boots the next time, and that time only"));
+            lines.push(runs(now));
+            lines.push("after it, every boot is of the previous system, until the new one is confirmed".into());
+            lines.push(format!("restart the host, look at it, then: {firn} confirm"));
+            lines.push(format!("to take it back: {firn} rollback"));
+        }
+        State::Reverted => {
+            lines.push(format!("REVERTED: {why}"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+            if journal.begun.test {
+                lines.push("what services wrote meanwhile (databases, files) was not undone".into());
+            }
+        }
+        State::RevertFailed => {
+            lines.push(format!("REVERT FAILED: {why}"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+            lines.push("what services wrote meanwhile (databases, files) was not undone".into());
+            lines.push(format!("try again: {firn} recover"));
+            if let Some(old) = &journal.before.running {
+                lines.push(format!("by hand: NIXOS_NO_CHECK=1 {}/bin/switch-to-configuration test", old.display()));
+            }
+            if let Some(generation) = &journal.before.generation {
+                let link = journal.goal.profile_link();
+                lines.push(format!(
+                    "and what boots: nix-env -p {} --switch-generation {} && {}/bin/switch-to-configuration boot",
+                    link.display(),
+                    generation.number,
+                    link.display()
+                ));
+            }
+        }
+        State::Refused => {
+            lines.push(format!("NOTHING CHANGED: {why}"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+        }
+        State::NeedsReboot => {
+            lines.push(format!("NOTHING CHANGED: {why}"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+            let file = journal.goal.system.display();
+            lines.push(format!("to boot it once and keep it if it is good: {firn} boot --once {file}"));
+        }
+        State::Intervened => {
+            lines.push(format!("LEFT ALONE: {why}"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+        }
+        State::Done => done(journal, now, &mut lines),
+        State::Reverting | State::Realised | State::Testing | State::Healthy | State::Committing => {
+            lines.push(format!("{}: {system}", journal.state));
+            lines.push(runs(now));
+            lines.push(boots(now));
+        }
+    }
+    lines.push(format!("log: {}", journal.log.display()));
+    lines
+}
+
+fn done(journal: &Journal, now: &Now, lines: &mut Vec<String>) {
+    let system = journal.target.display();
+    let generation = journal.generation.as_ref().map(|generation| format!(", generation {}", generation.number));
+    let generation = generation.unwrap_or_default();
+    lines.push(match journal.goal.action {
+        Action::Test => format!("done: {system} runs; what boots is as before"),
+        Action::Boot => format!("done: {system} boots next{generation}"),
+        _ => format!("done: {system} runs and boots{generation}"),
+    });
+    if journal.goal.action == Action::Test {
+        lines.push(boots(now));
+    }
+    let unproven = matches!(journal.goal.action, Action::Switch | Action::Boot) && !journal.unproven.is_empty();
+    if unproven {
+        lines.push(format!(
+            "BOOT UNPROVEN until the next restart: {} changed, which no switch tries",
+            journal.unproven.join(", ")
+        ));
+    }
+    if journal.goal.action != Action::Test && !journal.boot_checked {
+        lines.push("what boots next was not checked: the boot loader is none that firn reads".into());
+    }
+    if let (true, Some(before)) = (unproven, &journal.before.generation) {
+        lines.push(format!("if it does not boot: choose generation {} in the boot menu", before.number));
+    }
+}
+
+fn runs(now: &Now) -> String {
+    let what = now.running.as_ref().map_or_else(|| "no NixOS generation".to_owned(), |path| path.display().to_string());
+    format!("runs now: {what}")
+}
+
+fn boots(now: &Now) -> String {
+    let what = match &now.boot_default {
+        BootDefault::System(path) => path.display().to_string(),
+        BootDefault::Nothing => "unknown: the boot loader names no system that is there".to_owned(),
+        BootDefault::NotChecked => "as the profile says; the boot loader was not read".to_owned(),
+    };
+    format!("boots next: {what}")
+}
+
+/// The history of an activation, a line for each state.
+pub fn history(journal: &Journal) -> Vec<String> {
+    let mut from = None;
+    let line = |(state, moment): &(State, Moment)| {
+        let took = from.replace(moment.unix_ms).map(|from| moment.unix_ms.saturating_sub(from));
+        let took = took.map_or(String::new(), |ms| format!(" after {}", printed(std::time::Duration::from_millis(ms))));
+        format!("{} {state}{took}", crate::journal::date(moment.unix_ms / 1000))
+    };
+    journal.history.iter().map(line).collect()
+}

@@ -1,0 +1,54 @@
+//! What to do about an activation that nobody has in hand: its process was killed, or the host was restarted.
+
+use crate::{
+    clock::Moment,
+    goal::Action,
+    journal::{Journal, State},
+};
+use std::path::Path;
+
+/// What remains to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// Nothing: it has ended, or waits for a restart or a person.
+    Nothing,
+    /// Begin, as nothing was begun.
+    Begin,
+    /// Go on waiting for a person.
+    Wait,
+    /// Do the rest: it was found healthy, and confirmed where that was wanted.
+    Finish,
+    /// Put back what was there, for this reason.
+    Undo(String),
+    /// A restart has put it back; only the journal does not know yet.
+    Mark(State, String),
+}
+
+/// Decides by the journal and by what runs now.
+pub fn resume(journal: &Journal, running: Option<&Path>, now: &Moment) -> Resume {
+    let same_boot = journal.history.last().is_some_and(|(_, moment)| moment.boot_id == now.boot_id);
+    let is_new = running == Some(journal.target.as_path()) || running == Some(journal.goal.system.as_path());
+    let once = journal.goal.action == Action::BootOnce && journal.activated.is_none();
+    let restarted = "the host was restarted in the middle of it".to_owned();
+    let died = "the process that did it was killed".to_owned();
+    match journal.state {
+        State::Realised if same_boot => Resume::Begin,
+        State::Realised => Resume::Mark(State::Refused, "the host was restarted before it was begun".into()),
+        State::Testing | State::Healthy | State::Awaiting if !same_boot => {
+            // Neither profile nor boot loader was touched: what booted is what would have booted anyway.
+            let unconfirmed = "the host was restarted before it was confirmed".to_owned();
+            Resume::Mark(State::Reverted, if journal.state == State::Testing { restarted } else { unconfirmed })
+        }
+        State::Testing | State::Healthy => Resume::Undo(died),
+        State::Awaiting => Resume::Wait,
+        State::Committing if once => Resume::Undo(if same_boot { died } else { restarted }),
+        // What runs was found healthy, or is what the person wants to boot: the rest can be done again.
+        State::Committing if is_new || (same_boot && journal.goal.action == Action::Boot) => Resume::Finish,
+        State::Committing => Resume::Undo(restarted),
+        State::AwaitingReboot if same_boot || is_new => Resume::Nothing,
+        State::AwaitingReboot => Resume::Undo("the host was restarted without it being confirmed".into()),
+        State::Reverting => Resume::Undo(journal.why.clone().unwrap_or(died)),
+        State::RevertFailed => Resume::Undo(journal.why.clone().unwrap_or_default()),
+        State::Done | State::NeedsReboot | State::Refused | State::Reverted | State::Intervened => Resume::Nothing,
+    }
+}

@@ -1,0 +1,453 @@
+//! `firn switch`, `boot`, `test`, `dry-activate`: from a file to the running system.
+
+use super::{
+    import::Target,
+    realise::{Building, root_in_store},
+};
+use crate::{
+    CommandError, ExitCode, ImportRequest, Session,
+    activate::{self, Leave, activate, guard},
+    realise::{RealiseRequest, Subject, expected_output, realise},
+};
+use clap::{ArgGroup, Args, ValueEnum, ValueHint};
+use firn_activate::{
+    Host,
+    config::{Config, duration},
+    facts::Facts,
+    goal::{Action, Confirm, Goal, Options},
+    guard::{Addressee, GuardError, ThisHost},
+    machine::Machine,
+    plan::plan,
+    profile::Generation,
+    session::{Caller, caller},
+};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Window for a confirmation where nobody says another.
+const WINDOW: Duration = Duration::from_secs(120);
+
+/// Run the system of a file, and boot it from now on.
+///
+/// Imports and builds it, tests it, and makes it the boot default only when it ran and was found healthy; otherwise the
+/// previous system is put back. Over ssh, somebody has to confirm: firn confirm, over a new connection.
+#[derive(Debug, Args)]
+pub struct Switch {
+    /// What, and how
+    #[command(flatten)]
+    pub run: Run,
+    /// When a person has to confirm
+    #[command(flatten)]
+    pub confirm: ConfirmFlags,
+}
+
+/// Boot the system of a file from now on; nothing is restarted.
+///
+/// With --once it boots the next time only, and firn confirm after that keeps it: the safe way for kernels.
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// What, and how
+    #[command(flatten)]
+    pub run: Run,
+    /// Boot it once; every later boot is of the previous system until it is confirmed
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Run the system of a file; what boots stays as it is.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// What, and how
+    #[command(flatten)]
+    pub run: Run,
+    /// When a person has to confirm
+    #[command(flatten)]
+    pub confirm: ConfirmFlags,
+}
+
+/// Say what a switch would do: its steps, then what the system's own script says.
+#[derive(Debug, Args)]
+pub struct DryActivate {
+    /// What, and how
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What is activated, and how.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// A firn file, - for standard input, a .drv path, or a built system in the store
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Where to import, and how
+    #[command(flatten)]
+    pub target: Target,
+    /// How to build
+    #[command(flatten)]
+    pub building: Building,
+    /// How to activate
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Name of the file, for the record
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub origin: Option<String>,
+}
+
+/// How to activate.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Activation")]
+pub struct Flags {
+    /// For so long no unit may fail; 5s without it
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub settle: Option<Duration>,
+    /// Longest time that the system's script may take; 10m without it
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub activation_timeout: Option<Duration>,
+    /// A shell command that has to succeed in the new system
+    #[arg(long = "check", value_name = "CMD")]
+    pub checks: Vec<String>,
+    /// Units that may fail; * and ? stand for characters
+    #[arg(long, value_name = "UNIT-PATTERN")]
+    pub allow_failed: Vec<String>,
+    /// Another profile than system
+    #[arg(short = 'p', long, value_name = "NAME", default_value = "system", value_parser = profile_name)]
+    pub profile_name: String,
+    /// Run this specialisation of it; what boots is the system itself
+    #[arg(short = 'c', long, value_name = "NAME", conflicts_with = "no_specialisation")]
+    pub specialisation: Option<String>,
+    /// Run no specialisation, even if one runs now
+    #[arg(long)]
+    pub no_specialisation: bool,
+    /// Install the boot loader itself, not only its entries
+    #[arg(long)]
+    pub install_bootloader: bool,
+    /// Take a file that is for another host
+    #[arg(long)]
+    pub force_host: bool,
+    /// Take a file that is for another kind of machine
+    #[arg(long)]
+    pub force_system: bool,
+    /// Become root for the activation; import and build run as the caller
+    #[arg(long, value_name = "WAY", default_value = "none")]
+    pub elevate: Elevate,
+    /// Print the steps, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A way to become root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Elevate {
+    /// None.
+    #[default]
+    None,
+    /// sudo, with `NIX_SUDOOPTS`.
+    Sudo,
+    /// run0 of systemd.
+    Run0,
+}
+
+/// When a person has to confirm.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Confirmation", group = ArgGroup::new("policy").args(["confirm_within", "no_confirm"]))]
+pub struct ConfirmFlags {
+    /// Revert unless firn confirm is run within this time; the command ends when the system is healthy
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub confirm_within: Option<Duration>,
+    /// Wait for the confirmation, or the revert
+    #[arg(long)]
+    pub wait_confirm: bool,
+    /// Ask for no confirmation, even over ssh
+    #[arg(long)]
+    pub no_confirm: bool,
+    /// The caller came over ssh
+    #[arg(long, hide = true)]
+    pub over_ssh: bool,
+}
+
+impl Switch {
+    /// Runs it.
+    pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+        self.run.activate(Action::Switch, Some(&self.confirm), session)
+    }
+}
+
+impl Boot {
+    /// Runs it.
+    pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+        self.run.activate(if self.once { Action::BootOnce } else { Action::Boot }, None, session)
+    }
+}
+
+impl Test {
+    /// Runs it.
+    pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+        self.run.activate(Action::Test, Some(&self.confirm), session)
+    }
+}
+
+impl DryActivate {
+    /// Runs it.
+    pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+        self.run.activate(Action::DryActivate, None, session)
+    }
+}
+
+impl Run {
+    fn activate(
+        self,
+        action: Action,
+        confirm: Option<&ConfirmFlags>,
+        session: &Session<'_>,
+    ) -> Result<ExitCode, CommandError> {
+        let host = Host::default();
+        let root = rustix::process::geteuid().is_root();
+        let elevate = if root { Elevate::None } else { self.flags.elevate };
+        if self.target.root.is_some() {
+            return Err(CommandError::new(ExitCode::Usage, "a system is activated where it runs, not below --root")
+                .hint("firn import --root DIR, then nixos-install --root DIR --system PATH"));
+        }
+        let this = ThisHost::observe(&host);
+        let begin = if root && !self.flags.dry_run && action != Action::DryActivate {
+            Some(guard(&host, session)?)
+        } else if elevate == Elevate::None && !self.flags.dry_run && !root {
+            return Err(GuardError::NotRoot.into());
+        } else {
+            None
+        };
+        let system = self.system(&this, session)?;
+        let config = Config::read(&host)?;
+        let caller = here(&host);
+        let goal = self.goal(action, &host, system, &config, confirm, &caller)?;
+        if self.flags.dry_run {
+            return show(&host, &goal, session);
+        }
+        if elevate != Elevate::None {
+            return elevate_and_run(elevate, &self, &goal, confirm.is_some() && over_ssh(&caller));
+        }
+        if action == Action::DryActivate {
+            return dry_activate(&host, &goal, session);
+        }
+        let Some(begin) = begin else { return Err(GuardError::NotRoot.into()) };
+        activate(&host, goal, begin, leave(confirm), session)
+    }
+
+    /// Imports and realises, unless it is a built system already. The way to it checks whom it is for.
+    fn system(&self, this: &ThisHost, session: &Session<'_>) -> Result<PathBuf, CommandError> {
+        if let Some(system) = built(&self.file) {
+            let to = Addressee { system: Host::default().text(system.join("system")), host: None };
+            this.check(&to, true, self.flags.force_system)?;
+            return Ok(system);
+        }
+        let subject = match root_in_store(&self.file) {
+            Some((store_dir, root)) => Subject::Path(store_dir, root),
+            None => Subject::Loaded(Box::new(session.load_host(&self.file)?)),
+        };
+        let to = addressee(&subject);
+        this.check(&to, self.flags.force_host, self.flags.force_system)?;
+        let request = RealiseRequest {
+            import: ImportRequest {
+                target: self.target.store()?,
+                expect: self.target.expect.clone(),
+                out_link: None,
+                no_root: false,
+                dry_run: self.flags.dry_run,
+            },
+            settings: self.building.settings()?,
+            no_build: self.building.no_build,
+            logs: self.building.print_build_logs,
+        };
+        let realised = realise(&subject, &request, session)?;
+        let output = realised.outputs.into_iter().next().or_else(|| expected_output(&subject));
+        let output = output.ok_or_else(|| CommandError::new(ExitCode::Build, "it has no output called out"))?;
+        Ok(PathBuf::from(subject.store_dir().display(&output)))
+    }
+
+    fn goal(
+        &self,
+        action: Action,
+        host: &Host,
+        system: PathBuf,
+        config: &Config,
+        confirm: Option<&ConfirmFlags>,
+        caller: &Caller,
+    ) -> Result<Goal, CommandError> {
+        let file = self.origin.clone().or_else(|| Some(self.file.display().to_string()));
+        let mut goal = goal(action, system, file, &self.flags, config);
+        goal.confirm = confirm.and_then(|flags| flags.policy(caller, config));
+        if goal.specialisation.is_none() && !self.flags.no_specialisation && action != Action::Boot {
+            // One that runs is kept: nixos-rebuild would silently go back to the base system.
+            goal.specialisation = Facts::observe(host, &goal).specialisation;
+        }
+        Ok(goal)
+    }
+}
+
+/// A goal from flags and configuration.
+pub(super) fn goal(action: Action, system: PathBuf, file: Option<String>, flags: &Flags, config: &Config) -> Goal {
+    let defaults = Options::default();
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let both = |mine: &[String], theirs: &[String]| theirs.iter().chain(mine).cloned().collect();
+    Goal {
+        action,
+        system,
+        specialisation: flags.specialisation.clone(),
+        generation: None,
+        profile: flags.profile_name.clone(),
+        file,
+        confirm: None,
+        options: Options {
+            settle: flags.settle.or(config.settle).unwrap_or(defaults.settle),
+            activation_timeout: flags
+                .activation_timeout
+                .or(config.activation_timeout)
+                .unwrap_or(defaults.activation_timeout),
+            check_timeout: defaults.check_timeout,
+            allow_failed: both(&flags.allow_failed, &config.allow_failed),
+            checks: both(&flags.checks, &config.checks),
+            install_bootloader: flags.install_bootloader
+                || variable("NIXOS_INSTALL_BOOTLOADER").is_some_and(|value| value == "1"),
+            no_check: variable("NIXOS_NO_CHECK"),
+            locale_archive: variable("LOCALE_ARCHIVE"),
+        },
+    }
+}
+
+/// When to take leave of an activation.
+pub(super) fn leave(confirm: Option<&ConfirmFlags>) -> Leave {
+    let explicit = confirm.is_some_and(|flags| flags.confirm_within.is_some());
+    let pending = if explicit { ExitCode::Success } else { ExitCode::Pending };
+    Leave { wait: confirm.is_some_and(|flags| flags.wait_confirm), pending }
+}
+
+impl ConfirmFlags {
+    /// Whether somebody has to confirm.
+    pub(super) fn policy(&self, caller: &Caller, config: &Config) -> Option<Confirm> {
+        let implicit = config.confirm_within.unwrap_or(WINDOW);
+        match self.confirm_within {
+            Some(window) => Some(Confirm { window, implicit: false }),
+            None if self.no_confirm => None,
+            None if self.wait_confirm || self.over_ssh || over_ssh(caller) => {
+                Some(Confirm { window: implicit, implicit: true })
+            }
+            None => None,
+        }
+    }
+}
+
+/// Where the caller is.
+pub(super) fn here(host: &Host) -> Caller {
+    caller(host, std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()))
+}
+
+fn over_ssh(caller: &Caller) -> bool {
+    // A multiplexer may have been reached over ssh; where that is said, it is heeded.
+    let said = std::env::var_os("SSH_CONNECTION").is_some_and(|value| !value.is_empty());
+    matches!(caller, Caller::Ssh { .. }) || (said && *caller == Caller::Unknown)
+}
+
+/// A path of the store that is a built system, or a link to one.
+fn built(file: &Path) -> Option<PathBuf> {
+    let real = file.canonicalize().ok()?;
+    (real.starts_with("/nix/store") && real.join("nixos-version").symlink_metadata().is_ok()).then_some(real)
+}
+
+fn addressee(subject: &Subject) -> Addressee {
+    let Subject::Loaded(loaded) = subject else { return Addressee::default() };
+    let manifest = loaded.front.as_ref().map(|front| &front.header.manifest);
+    let by_name = || loaded.closure.roots().first().and_then(|root| crate::encode::system_host(root.name()));
+    let alone = loaded.closure.roots().len() == 1;
+    Addressee {
+        // One of several hosts was chosen by its name; the manifest is of the first.
+        host: manifest
+            .and_then(|manifest| manifest.host.clone())
+            .filter(|_| alone)
+            .or_else(|| by_name().map(str::to_owned)),
+        system: manifest.and_then(|manifest| manifest.system.clone()),
+    }
+}
+
+fn show(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+    let planned = plan(goal, &Facts::observe(host, goal)).map_err(GuardError::from)?;
+    let steps: Vec<String> = planned.steps.iter().map(ToString::to_string).collect();
+    if session.globals.json {
+        let value = serde_json::json!({"version": 1, "dry_run": true, "steps": steps, "notes": planned.notes});
+        session.json(&value)?;
+        return Ok(ExitCode::Success);
+    }
+    for (number, step) in steps.iter().enumerate() {
+        session.result(format!("{}. {step}", number + 1))?;
+    }
+    planned.notes.iter().for_each(|note| session.sink.note(note));
+    Ok(ExitCode::Success)
+}
+
+/// The plan of a switch, then what the script itself says.
+fn dry_activate(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+    firn_activate::guard::after_realise(host, &goal.system, goal.specialisation.as_deref())?;
+    show(host, &Goal { action: Action::Switch, ..goal.clone() }, session)?;
+    let machine = Machine::new(host, None);
+    let (code, lines) = firn_activate::script::dry_activate(host, &machine, goal)?;
+    lines.iter().for_each(|line| session.sink.event(crate::Event::Log { derivation: "switch", line }));
+    if code == 0 {
+        return Ok(ExitCode::Success);
+    }
+    Err(CommandError::new(
+        ExitCode::Refused,
+        format!("its switch-to-configuration dry-activate ended with exit code {code}"),
+    ))
+}
+
+/// The same command as root, for what was built.
+fn elevate_and_run(how: Elevate, run: &Run, goal: &Goal, ssh: bool) -> Result<ExitCode, CommandError> {
+    let program = if how == Elevate::Sudo { "sudo" } else { "run0" };
+    let mut arguments: Vec<OsString> = Vec::new();
+    if how == Elevate::Sudo {
+        let options = std::env::var("NIX_SUDOOPTS").unwrap_or_default();
+        arguments.extend(options.split_whitespace().map(OsString::from));
+    }
+    arguments.push(std::env::current_exe()?.into());
+    // The first argument that is the file is the file: flags with values that equal it would be strange.
+    let mut replaced = false;
+    for argument in std::env::args_os().skip(1) {
+        if !replaced && argument == run.file.as_os_str() {
+            arguments.push(goal.system.clone().into());
+            replaced = true;
+        } else {
+            arguments.push(argument);
+        }
+    }
+    arguments.extend(goal.file.iter().flat_map(|file| ["--origin".into(), OsString::from(file)]));
+    if ssh {
+        arguments.push("--over-ssh".into());
+    }
+    let status = std::process::Command::new(program).args(arguments).status();
+    let status = status.map_err(|error| CommandError::new(ExitCode::Refused, error).about(program))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(ExitCode::Failure.number());
+    Ok(ExitCode::ALL.into_iter().find(|known| known.number() == code).unwrap_or(ExitCode::Failure))
+}
+
+/// A name that stays in its folder.
+pub(super) fn profile_name(text: &str) -> Result<String, String> {
+    match firn_core::check_name(text.as_bytes()) {
+        Ok(()) if !text.starts_with('.') => Ok(text.to_owned()),
+        _ => Err("a profile has a name of letters, digits and +-._?=".into()),
+    }
+}
+
+/// Runs what a generation holds, as `firn rollback` does.
+pub(super) fn go_to(
+    generation: &Generation,
+    mut goal: Goal,
+    confirm: &ConfirmFlags,
+    session: &Session<'_>,
+) -> Result<ExitCode, CommandError> {
+    let host = Host::default();
+    let begin = guard(&host, session)?;
+    goal.generation = Some(generation.clone());
+    goal.confirm = confirm.policy(&here(&host), &Config::read(&host)?);
+    activate::activate(&host, goal, begin, leave(Some(confirm)), session)
+}
