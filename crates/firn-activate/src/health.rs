@@ -120,6 +120,13 @@ fn look(machine: &Machine) -> Result<Look, ActivateError> {
     Ok(look)
 }
 
+/// Services that run, each with the run it is in.
+pub(crate) fn services(machine: &Machine) -> Result<BTreeSet<String>, ActivateError> {
+    let (_, text) =
+        machine.ask("systemctl", &["show", "--type=service", "--property=Id,ActiveState,InvocationID", "*"])?;
+    Ok(text.split("\n\n").filter(|block| block.contains("ActiveState=active")).map(|b| b.trim().to_owned()).collect())
+}
+
 /// How often each service was restarted because it had ended.
 fn restarts(machine: &Machine) -> Result<BTreeMap<String, u64>, ActivateError> {
     let (_, text) = machine.ask("systemctl", &["show", "--type=service", "--property=Id,NRestarts", "*"])?;

@@ -175,3 +175,77 @@ pub fn history(journal: &Journal) -> Vec<String> {
     };
     journal.history.iter().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::{journal, moment};
+
+    fn now(running: &str, boots: &str) -> Now {
+        Now {
+            running: Some(Path::new("/nix/store").join(running)),
+            boot_default: BootDefault::System(Path::new("/nix/store").join(boots)),
+            binary: "/nix/var/firn/bin/firn".into(),
+            host: "web".into(),
+            moment: moment("one", 1000),
+        }
+    }
+
+    fn said(action: Action, state: State, now: &Now, change: impl FnOnce(&mut Journal)) -> String {
+        let mut journal = journal(action);
+        journal.enter(state, moment("one", 900));
+        change(&mut journal);
+        message(&journal, now).join("\n")
+    }
+
+    fn failed(journal: &mut Journal) {
+        journal.begun.test = true;
+        journal.why = Some("app.service failed".into());
+    }
+
+    #[test]
+    fn running_but_not_confirmed() {
+        let deadline = Some(moment("one", 121_000));
+        let said = said(Action::Switch, State::Awaiting, &now("new", "old"), |journal| journal.deadline = deadline);
+        insta::assert_snapshot!(said);
+    }
+
+    #[test]
+    fn reverted() {
+        insta::assert_snapshot!(said(Action::Switch, State::Reverted, &now("old", "old"), failed));
+    }
+
+    #[test]
+    fn revert_failed() {
+        insta::assert_snapshot!(said(Action::Switch, State::RevertFailed, &now("new", "old"), |journal| {
+            failed(journal);
+            journal.why = Some("app.service failed; then the previous system's script ended with exit code 2".into());
+        }));
+    }
+
+    #[test]
+    fn nothing_changed_and_why() {
+        let why =
+            |journal: &mut Journal| journal.why = Some("its switch-to-configuration ended with exit code 1".into());
+        let refused = said(Action::Switch, State::Refused, &now("old", "old"), why);
+        let reboot = said(Action::Switch, State::NeedsReboot, &now("old", "old"), |journal| {
+            journal.why = Some("it cannot be switched to without a restart".into());
+        });
+        insta::assert_snapshot!(format!("{refused}\n\n{reboot}"));
+    }
+
+    #[test]
+    fn boot_unproven() {
+        insta::assert_snapshot!(said(Action::Switch, State::Done, &now("new", "new"), |journal| {
+            journal.unproven = vec!["kernel".into(), "initrd".into()];
+            journal.boot_checked = true;
+        }));
+    }
+
+    #[test]
+    fn booted_once_before_and_after_the_restart() {
+        let before = said(Action::BootOnce, State::AwaitingReboot, &now("old", "old"), |_| {});
+        let after = said(Action::BootOnce, State::AwaitingReboot, &now("new", "old"), |_| {});
+        insta::assert_snapshot!(format!("{before}\n\n{after}"));
+    }
+}

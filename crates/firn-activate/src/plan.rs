@@ -226,13 +226,9 @@ pub fn back(journal: &Journal, running: Option<&Path>) -> Vec<Step> {
         steps.push(Step::ProfileBack(before.generation.clone()));
     }
     let made = journal.generation.clone().filter(|_| journal.generation_made);
+    steps.extend(made.map(Step::DeleteGeneration));
     if begun.boot {
-        if let (true, Some(made)) = (begun.profile || begun.once, &made) {
-            steps.push(Step::DeleteGeneration(made.clone()));
-        }
         steps.extend(before.boot_system().map(|system| script(system, Verb::Boot)));
-    } else if let Some(made) = made {
-        steps.push(Step::DeleteGeneration(made));
     }
     if begun.test
         && let Some(old) = &before.running
@@ -244,4 +240,115 @@ pub fn back(journal: &Journal, running: Option<&Path>) -> Vec<Step> {
         }
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        goal::Confirm,
+        journal::{
+            Begun,
+            tests::{journal, moment},
+        },
+        loader::{BootDefault, OneShot},
+    };
+
+    fn facts() -> Facts {
+        let old = PathBuf::from("/nix/store/old");
+        Facts {
+            nixos: true,
+            systemd: true,
+            running: Some(old.clone()),
+            specialisation: None,
+            booted: Some(old.clone()),
+            generation: Some(Generation { number: 41, path: old.clone() }),
+            boot_default: BootDefault::System(old),
+            one_shot: true,
+            next: (Generation { number: 42, path: "/nix/store/new".into() }, true),
+            unproven: Vec::new(),
+            inhibitors: Vec::new(),
+        }
+    }
+
+    fn printed_plan(goal: &Goal, facts: &Facts) -> String {
+        match plan(goal, facts) {
+            Ok(plan) => {
+                lines(&plan.steps) + &plan.notes.iter().map(|note| format!("note: {note}\n")).collect::<String>()
+            }
+            Err(refusal) => format!("refused: {refusal}\n"),
+        }
+    }
+
+    fn lines(steps: &[Step]) -> String {
+        steps.iter().map(|step| format!("{step}\n")).collect()
+    }
+
+    #[test]
+    fn the_steps_of_every_goal() {
+        let mut all = String::new();
+        for action in [Action::Switch, Action::Boot, Action::BootOnce, Action::Test, Action::DryActivate] {
+            let goal = journal(action).goal;
+            all.push_str(&format!("== {}\n{}", action.word(), printed_plan(&goal, &facts())));
+        }
+        let mut goal = journal(Action::Switch).goal;
+        goal.confirm = Some(Confirm { window: Duration::from_secs(120), implicit: true });
+        goal.options.checks = vec!["true".into()];
+        goal.specialisation = Some("debug".into());
+        let unproven = Facts { unproven: vec!["kernel".into(), "initrd".into()], ..facts() };
+        all.push_str(&format!(
+            "== switch, confirmed, a check, a specialisation, another kernel\n{}",
+            printed_plan(&goal, &unproven)
+        ));
+        goal = journal(Action::Switch).goal;
+        let first = Facts { running: None, generation: None, boot_default: BootDefault::NotChecked, ..facts() };
+        all.push_str(&format!("== switch, the first one\n{}", printed_plan(&goal, &first)));
+        let again = Facts { running: Some("/nix/store/new".into()), ..facts() };
+        all.push_str(&format!("== switch, it runs already\n{}", printed_plan(&goal, &again)));
+        let inhibited = Facts { inhibitors: vec!["systemd".into()], ..facts() };
+        all.push_str(&format!("== switch, inhibited\n{}", printed_plan(&goal, &inhibited)));
+        goal.options.no_check = Some("1".into());
+        all.push_str(&format!("== switch, inhibited, NIXOS_NO_CHECK=1\n{}", printed_plan(&goal, &inhibited)));
+        all.push_str(&format!("== switch, no NixOS\n{}", printed_plan(&goal, &Facts { nixos: false, ..facts() })));
+        goal.action = Action::BootOnce;
+        all.push_str(&format!(
+            "== boot --once, no such loader\n{}",
+            printed_plan(&goal, &Facts { one_shot: false, ..facts() })
+        ));
+        all.push_str(&format!("== boot --once, the first one\n{}", printed_plan(&goal, &first)));
+        insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn the_steps_back_from_everything_that_may_have_been_begun() {
+        let mut all = String::new();
+        let begun = |test, profile, boot, once| Begun { test, profile, boot, once };
+        for (name, action, begun, made) in [
+            ("nothing", Action::Switch, begun(false, false, false, false), false),
+            ("the test", Action::Switch, begun(true, false, false, false), false),
+            ("the profile", Action::Switch, begun(true, true, false, false), true),
+            ("the boot loader", Action::Switch, begun(true, true, true, false), true),
+            ("the boot loader, by a generation that was there", Action::Switch, begun(true, true, true, false), false),
+            ("boot", Action::Boot, begun(false, true, true, false), true),
+            ("boot --once, its entry", Action::BootOnce, begun(false, false, true, false), true),
+            ("boot --once", Action::BootOnce, begun(false, false, true, true), true),
+        ] {
+            let mut journal = journal(action);
+            (journal.begun, journal.generation_made) = (begun, made);
+            journal.generation = begun.profile.then(|| facts().next.0).or_else(|| made.then(|| facts().next.0));
+            journal.once = begun.once.then(|| OneShot::Grub { entry: "NixOS".into() });
+            all.push_str(&format!("== {name}\n{}", lines(&back(&journal, Some(Path::new("/nix/store/new"))))));
+        }
+        let mut journal = journal(Action::Switch);
+        (journal.begun.test, journal.activated) = (true, Some(moment("one", 9)));
+        all.push_str(&format!(
+            "== the test, and a person went back\n{}",
+            lines(&back(&journal, Some(Path::new("/nix/store/old"))))
+        ));
+        (journal.before.running, journal.before.generation) = (None, None);
+        (journal.begun.profile, journal.begun.boot, journal.before.boot_default) =
+            (true, true, BootDefault::NotChecked);
+        all.push_str(&format!("== all of the first one\n{}", lines(&back(&journal, None))));
+        insta::assert_snapshot!(all);
+    }
 }

@@ -29,10 +29,12 @@ pub struct Pruned {
     pub binaries: u64,
 }
 
-/// Takes it away. Whoever calls it holds the lock of those who begin.
-pub fn prune(host: &Host, profile: &str) -> Result<Pruned, ActivateError> {
+/// Takes it away. Whoever calls it holds the lock of those who begin. Of the roots of results, only those of generations
+/// that are gone, unless `results` says that all may go that no generation needs.
+pub fn prune(host: &Host, profile: &str, results: bool) -> Result<Pruned, ActivateError> {
     let generations = Profile::new(host, profile).generations();
-    let mut pruned = Pruned { records: Record::prune(host, profile, &generations)?, ..Pruned::default() };
+    let past = Record::prune(host, profile, &generations)?;
+    let mut pruned = Pruned { records: past.len() as u64, ..Pruned::default() };
     let journals = Journal::all(host);
     let active: BTreeSet<&String> =
         journals.iter().filter(|id| Journal::read(host, id).is_ok_and(|journal| !journal.state.is_final())).collect();
@@ -45,8 +47,9 @@ pub fn prune(host: &Host, profile: &str) -> Result<Pruned, ActivateError> {
             // Roots of results that `firn realise` and `firn switch` make by the name of a host.
             None => {
                 name.ends_with("-result")
-                    && is_system(host, &entry.path())
-                    && !target(&entry.path()).is_some_and(|t| kept.contains(&t))
+                    && target(&entry.path()).is_some_and(|path| {
+                        !kept.contains(&path) && (past.contains(&path) || (results && is_system(host, &path)))
+                    })
             }
         };
         if gone {
@@ -77,8 +80,39 @@ fn target(link: &Path) -> Option<PathBuf> {
     fs::read_link(link).ok()
 }
 
-fn is_system(host: &Host, link: &Path) -> bool {
-    target(link).is_some_and(|path| {
-        path.starts_with("/nix/store") && fs::symlink_metadata(host.path(path.join("nixos-version"))).is_ok()
-    })
+fn is_system(host: &Host, path: &Path) -> bool {
+    path.starts_with("/nix/store") && fs::symlink_metadata(host.path(path.join("nixos-version"))).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        goal::Action,
+        host::{make_folder, replace_link},
+        journal::{State, tests::journal, tests::moment},
+    };
+
+    #[test]
+    fn roots_of_an_activation_go_with_it_and_those_of_results_with_their_generation() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let system = PathBuf::from("/nix/store/system");
+        make_folder(&host.path(&system)).unwrap();
+        fs::write(host.path(system.join("nixos-version")), "A").unwrap();
+        make_folder(&host.roots()).unwrap();
+        let mut journal = journal(Action::Switch);
+        let roots = [format!("activation-{}-new", journal.id), "activation-1-new".into(), "web-result".into()];
+        for root in &roots {
+            replace_link(&host.roots().join(root), &system).unwrap();
+        }
+        journal.write(&host).unwrap();
+        let left = || roots.iter().map(|root| host.roots().join(root).is_symlink()).collect::<Vec<_>>();
+        prune(&host, "system", false).unwrap();
+        assert_eq!(left(), [true, false, true]);
+        journal.enter(State::Done, moment("one", 5));
+        journal.write(&host).unwrap();
+        let roots = prune(&host, "system", true).unwrap().roots;
+        assert_eq!((left(), roots), (vec![false, false, false], 2));
+    }
 }

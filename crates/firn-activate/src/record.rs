@@ -52,9 +52,9 @@ impl Record {
         write_synced(&path, &text, 0o644)
     }
 
-    /// Deletes the records of generations that are gone.
-    pub(crate) fn prune(host: &Host, profile: &str, kept: &[Generation]) -> Result<u64, ActivateError> {
-        let mut pruned = 0;
+    /// Deletes the records of generations that are gone, and returns their systems.
+    pub(crate) fn prune(host: &Host, profile: &str, kept: &[Generation]) -> Result<Vec<PathBuf>, ActivateError> {
+        let mut pruned = Vec::new();
         let entries = fs::read_dir(host.state().join("generations")).into_iter().flatten().flatten();
         for entry in entries {
             let Some(record) = fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok())
@@ -63,7 +63,7 @@ impl Record {
             };
             if record.profile == profile && !kept.contains(&record.generation) {
                 remove(&entry.path())?;
-                pruned += 1;
+                pruned.push(record.generation.path);
             }
         }
         Ok(pruned)

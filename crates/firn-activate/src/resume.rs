@@ -37,18 +37,65 @@ pub fn resume(journal: &Journal, running: Option<&Path>, now: &Moment) -> Resume
         State::Testing | State::Healthy | State::Awaiting if !same_boot => {
             // Neither profile nor boot loader was touched: what booted is what would have booted anyway.
             let unconfirmed = "the host was restarted before it was confirmed".to_owned();
-            Resume::Mark(State::Reverted, if journal.state == State::Testing { restarted } else { unconfirmed })
+            Resume::Mark(State::Reverted, if journal.state == State::Awaiting { unconfirmed } else { restarted })
         }
         State::Testing | State::Healthy => Resume::Undo(died),
         State::Awaiting => Resume::Wait,
         State::Committing if once => Resume::Undo(if same_boot { died } else { restarted }),
         // What runs was found healthy, or is what the person wants to boot: the rest can be done again.
         State::Committing if is_new || (same_boot && journal.goal.action == Action::Boot) => Resume::Finish,
-        State::Committing => Resume::Undo(restarted),
+        State::Committing => Resume::Undo(if same_boot { died } else { restarted }),
         State::AwaitingReboot if same_boot || is_new => Resume::Nothing,
         State::AwaitingReboot => Resume::Undo("the host was restarted without it being confirmed".into()),
         State::Reverting => Resume::Undo(journal.why.clone().unwrap_or(died)),
         State::RevertFailed => Resume::Undo(journal.why.clone().unwrap_or_default()),
         State::Done | State::NeedsReboot | State::Refused | State::Reverted | State::Intervened => Resume::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::{journal, moment};
+
+    #[test]
+    fn every_state_after_a_kill_and_after_a_restart() {
+        let switch = [
+            State::Realised,
+            State::Testing,
+            State::Healthy,
+            State::Awaiting,
+            State::Committing,
+            State::Reverting,
+            State::RevertFailed,
+        ];
+        let cases = switch.map(|state| (Action::Switch, state)).into_iter();
+        let others = [Action::Boot, Action::BootOnce].map(|action| (action, State::Committing));
+        let mut all = String::new();
+        for (action, state) in cases.chain(others).chain([(Action::BootOnce, State::AwaitingReboot)]) {
+            let mut journal = journal(action);
+            journal.enter(state, moment("one", 9));
+            for (when, boot) in [("killed", "one"), ("restarted", "two")] {
+                for running in ["new", "old", "other"] {
+                    let path = Path::new("/nix/store").join(running);
+                    let next = resume(&journal, Some(&path), &moment(boot, 20));
+                    all.push_str(&format!("{}, {state}, {when}, {running} runs: {next:?}\n", action.word()));
+                }
+            }
+        }
+        insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn nothing_remains_of_what_has_ended() {
+        let ended = [State::Done, State::NeedsReboot, State::Refused, State::Reverted, State::Intervened];
+        for state in ended {
+            let mut journal = journal(Action::Switch);
+            journal.enter(state, moment("one", 9));
+            assert!(state.is_final());
+            for boot in ["one", "two"] {
+                assert_eq!(resume(&journal, None, &moment(boot, 20)), Resume::Nothing, "{state}");
+            }
+        }
     }
 }

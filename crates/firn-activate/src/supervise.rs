@@ -19,6 +19,7 @@ use crate::{
     script::{self, Meaning, Script},
 };
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -53,6 +54,33 @@ pub fn supervise(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, Ac
     let mut supervisor = Supervisor { host, clock, machine, log, journal };
     supervisor.resume();
     Ok(supervisor.journal)
+}
+
+/// Signs that a script has begun to change the host.
+struct Marks {
+    etc: Option<PathBuf>,
+    lists: bool,
+    services: BTreeSet<String>,
+}
+
+impl Marks {
+    /// Whether all is as it was. A service that a timer started meanwhile is no sign.
+    fn are_kept_by(&self, now: &Self) -> bool {
+        self.etc == now.etc && self.lists == now.lists && self.services.is_subset(&now.services)
+    }
+}
+
+/// Ends an activation that was written down and that nobody took in hand.
+pub fn abandon(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, ActivateError> {
+    let _hold = Lock::Work.take(host)?;
+    let mut journal = Journal::read(host, id)?;
+    if journal.state == State::Realised {
+        journal.why = Some("it was interrupted before it was begun".into());
+        journal.enter(State::Refused, clock.now());
+        journal.write(host)?;
+        release_roots(host, id);
+    }
+    Ok(journal)
 }
 
 struct Supervisor<'a> {
@@ -211,20 +239,20 @@ impl Supervisor<'_> {
         let window = self.journal.goal.confirm.as_ref().map_or(Duration::ZERO, |confirm| confirm.window);
         let longest = options.activation_timeout + options.settle + options.check_timeout + window;
         self.journal.deadline = Some(self.clock.now().after(longest));
-        let before = self.untouched();
+        let before = self.marks();
         self.save(State::Testing)?;
         self.log.line(&format!("testing {}", system.display()));
         let ended = self.script(system, Verb::Test, false)?;
-        let unchanged = before == self.untouched() && self.running() == self.journal.before.running;
+        let same = self.running() == self.journal.before.running;
         let reason = || format!("its switch-to-configuration {}", script::told(ended, options.activation_timeout));
         match script::meaning(ended) {
             Meaning::Done => {}
             Meaning::UnitsFailed => self.log.line("the script says that some units do not run"),
-            Meaning::NeedsReboot if unchanged => {
+            Meaning::NeedsReboot if same => {
                 return Err(Stop::Harmless(State::NeedsReboot, "it cannot be switched to without a restart".into()));
             }
             // It died by itself with a code of its own, before it stopped or activated anything.
-            _ if unchanged && matches!(ended, Ended::Code(code) if code != 2) => {
+            _ if same && matches!(ended, Ended::Code(code) if code != 2) && before.are_kept_by(&self.marks()) => {
                 return Err(Stop::Harmless(State::Refused, reason()));
             }
             _ => return Err(Stop::Failed(reason())),
@@ -233,15 +261,18 @@ impl Supervisor<'_> {
         Ok("it runs".to_owned())
     }
 
-    /// What the script changes first of all: the links of activation, its work lists, and which services run.
-    fn untouched(&self) -> (Option<PathBuf>, bool, String) {
+    /// What the script changes first of all: the links of activation, its work lists, and services that run.
+    fn marks(&self) -> Marks {
         let lists = ["start", "restart", "reload"].map(|list| self.host.path(format!("/run/nixos/{list}-list")));
-        let services = ["show", "--type=service", "--property=Id,InvocationID", "*"];
-        let (_, services) = self.machine.ask("systemctl", &services).unwrap_or_default();
-        // Only what firn itself starts comes and goes meanwhile.
-        let others: Vec<&str> = services.split("\n\n").filter(|unit| !unit.contains("firn-")).collect();
-        let etc = fs::read_link(self.host.path("/etc/static")).ok();
-        (etc, lists.iter().any(|list| list.exists()), others.join("\n"))
+        Marks {
+            etc: fs::read_link(self.host.path("/etc/static")).ok(),
+            lists: lists.iter().any(|list| list.exists()),
+            services: if self.systemd() {
+                health::services(&self.machine).unwrap_or_default()
+            } else {
+                BTreeSet::new()
+            },
+        }
     }
 
     fn script(&self, system: &Path, verb: Verb, back: bool) -> Result<Ended, ActivateError> {

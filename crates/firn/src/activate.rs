@@ -15,9 +15,10 @@ use firn_activate::{
     outcome::{Now, message},
     plan::{Refusal, plan},
     profile::Profile,
+    prune::prune,
     resume::{Resume, resume},
     session::Caller,
-    supervise::supervise,
+    supervise::{abandon, supervise},
 };
 use serde_json::{Value, json};
 use std::{
@@ -71,18 +72,20 @@ impl From<GuardError> for CommandError {
 
 /// Looks at everything that can be looked at before a store is touched, and finishes or undoes what an earlier
 /// activation left half done. Nobody else begins while the result is held.
-pub(crate) fn guard(host: &Host, session: &Session<'_>) -> Result<Hold, CommandError> {
+pub(crate) fn guard(host: &Host, profile: &str, session: &Session<'_>) -> Result<Hold, CommandError> {
     if !rustix::process::geteuid().is_root() {
         return Err(GuardError::NotRoot.into());
     }
     let begin = Lock::Begin.take(host).map_err(|_| GuardError::Busy("another firn begins one".into()))?;
-    recover(host, session)?;
+    recover(host, false, session)?;
     guard::before_import(host)?;
+    prune(host, profile, false)?;
     Ok(begin)
 }
 
-/// Finishes or undoes what was left half done. Somebody who has it in hand is left to it.
-pub(crate) fn recover(host: &Host, session: &Session<'_>) -> Result<Option<Journal>, CommandError> {
+/// Finishes or undoes what was left half done. Somebody who has it in hand is left to it. A revert that failed is tried
+/// again only where a person asks for it: he may have found another way since.
+pub(crate) fn recover(host: &Host, asked: bool, session: &Session<'_>) -> Result<Option<Journal>, CommandError> {
     let Some(journal) = Journal::latest(host)? else { return Ok(None) };
     if Lock::Work.is_taken(host)? {
         return Ok(Some(journal));
@@ -90,6 +93,8 @@ pub(crate) fn recover(host: &Host, session: &Session<'_>) -> Result<Option<Journ
     let running = host.resolve("/run/current-system");
     match resume(&journal, running.as_deref(), &SystemClock.now()) {
         Resume::Nothing => Ok(Some(journal)),
+        Resume::Undo(_) if journal.state == State::RevertFailed && !asked => Ok(Some(journal)),
+        Resume::Begin => Ok(Some(abandon(host, &SystemClock, &journal.id)?)),
         Resume::Mark(..) => Ok(Some(supervise(host, &SystemClock, &journal.id)?)),
         next => {
             session.sink.note(&format!("going on with activation {}, left {}", journal.id, journal.state));
@@ -270,7 +275,7 @@ pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Re
                 return Err(unproven(caller));
             }
             if !Lock::Work.is_taken(host)? {
-                recover(host, session)?;
+                recover(host, false, session)?;
             }
             Request::Confirm.send(host, &journal.id)?;
         }
@@ -315,7 +320,7 @@ pub(crate) fn take_back(host: &Host, session: &Session<'_>) -> Result<Option<Exi
     match journal.state {
         State::Awaiting => {
             if !Lock::Work.is_taken(host)? {
-                recover(host, session)?;
+                recover(host, false, session)?;
             }
             Request::Revert.send(host, &journal.id)?;
         }

@@ -212,7 +212,7 @@ impl Run {
         }
         let this = ThisHost::observe(&host);
         let begin = if root && !self.flags.dry_run && action != Action::DryActivate {
-            Some(guard(&host, session)?)
+            Some(guard(&host, &self.flags.profile_name, session)?)
         } else if elevate == Elevate::None && !self.flags.dry_run && !root {
             return Err(GuardError::NotRoot.into());
         } else {
@@ -446,7 +446,7 @@ pub(super) fn go_to(
     session: &Session<'_>,
 ) -> Result<ExitCode, CommandError> {
     let host = Host::default();
-    let begin = guard(&host, session)?;
+    let begin = guard(&host, &goal.profile, session)?;
     goal.generation = Some(generation.clone());
     goal.confirm = confirm.policy(&here(&host), &Config::read(&host)?);
     activate::activate(&host, goal, begin, leave(Some(confirm)), session)

@@ -146,7 +146,7 @@ impl Prune {
             return Err(GuardError::NotRoot.into());
         }
         let _begin = Lock::Begin.take(&host)?;
-        let pruned = prune(&host, &self.profile_name)?;
+        let pruned = prune(&host, &self.profile_name, true)?;
         if session.globals.json {
             session.json(&json!({
                 "version": 1, "records": pruned.records, "roots": pruned.roots, "journals": pruned.journals,

@@ -84,7 +84,7 @@ fn left(journal: &Journal, next: &Resume) -> Option<String> {
         _ if journal.state == State::RevertFailed => return None,
         Resume::Mark(_, why) | Resume::Undo(why) => format!("INTERRUPTED: {why}; firn recover puts it in order"),
         Resume::Finish => "INTERRUPTED: it was healthy; firn recover does the rest".to_owned(),
-        Resume::Begin => "INTERRUPTED before it was begun; firn recover begins it".to_owned(),
+        Resume::Begin => "INTERRUPTED before it was begun; nothing was changed".to_owned(),
         Resume::Wait => "nobody watches its deadline; firn recover, confirm or rollback does".to_owned(),
     };
     Some(what)
@@ -116,7 +116,7 @@ impl Recover {
             return Err(GuardError::NotRoot.into());
         }
         let _begin = Lock::Begin.take(&host)?;
-        match recover(&host, session)? {
+        match recover(&host, true, session)? {
             None => {
                 session.sink.note("firn has activated nothing here");
                 Ok(ExitCode::Success)
