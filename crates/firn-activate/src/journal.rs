@@ -156,6 +156,9 @@ pub struct Journal {
     pub log: PathBuf,
 }
 
+/// Bytes that are set aside: a few journals.
+const RESERVE: usize = 64 << 10;
+
 /// Version of journals that we write, and the newest that we read.
 pub const VERSION: u32 = 1;
 
@@ -219,6 +222,28 @@ impl Journal {
             serde_json::to_vec_pretty(self).map_err(|source| ActivateError::Journal { path: path.clone(), source })?;
         text.push(b'\n');
         write_synced(&path, &text, 0o644)
+    }
+
+    /// Brings it to disk, giving up the reserve where there is no room.
+    pub(crate) fn write_at_any_cost(&self, host: &Host) -> Result<(), ActivateError> {
+        self.write(host).or_else(|_| {
+            self.drop_reserve(host);
+            self.write(host)
+        })
+    }
+
+    /// Sets space aside, so that an activation that fills the disk can still be written down to its end.
+    pub(crate) fn make_reserve(&self, host: &Host) -> Result<(), ActivateError> {
+        write_synced(&self.reserve(host), &[0x5a; RESERVE], 0o600)
+    }
+
+    /// Gives it up.
+    pub(crate) fn drop_reserve(&self, host: &Host) {
+        let _ = fs::remove_file(self.reserve(host));
+    }
+
+    fn reserve(&self, host: &Host) -> PathBuf {
+        host.journals().join(format!("{}.reserve", self.id))
     }
 
     /// Moves to a state.

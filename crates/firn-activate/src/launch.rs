@@ -7,6 +7,7 @@ use crate::{
     goal::Goal,
     hold::{Hold, Lock},
     host::{Host, make_folder, replace_link, sync_file_system, sync_parent},
+    imported,
     journal::Journal,
     log::Log,
     machine::{Machine, TICK, Unit},
@@ -33,7 +34,11 @@ pub fn prepare(host: &Host, goal: Goal, facts: &Facts, now: Moment) -> Result<Jo
     make_roots(host, &journal)?;
     sync_file_system(&host.path("/nix/store"))?;
     make_folder(&host.logs())?;
+    make_folder(&host.journals())?;
+    journal.make_reserve(host)?;
     journal.write(host)?;
+    // All that was imported for it is on disk now.
+    imported::end(host)?;
     Ok(journal)
 }
 

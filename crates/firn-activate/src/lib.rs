@@ -13,6 +13,7 @@ pub mod guard;
 pub mod health;
 pub mod hold;
 mod host;
+pub mod imported;
 pub mod journal;
 pub mod launch;
 pub mod loader;

@@ -131,6 +131,9 @@ fn done(journal: &Journal, now: &Now, lines: &mut Vec<String>) {
     lines.push(match journal.goal.action {
         Action::Test => format!("done: {system} runs; what boots is as before"),
         Action::Boot => format!("done: {system} boots next{generation}"),
+        _ if journal.goal.specialisation.is_some() => {
+            format!("done: {system} runs, {} boots{generation}", journal.goal.system.display())
+        }
         _ => format!("done: {system} runs and boots{generation}"),
     });
     if journal.goal.action == Action::Test {

@@ -61,6 +61,7 @@ pub fn prune(host: &Host, profile: &str, results: bool) -> Result<Pruned, Activa
     for id in journals.iter().take(old).filter(|id| !active.contains(id)) {
         remove(&host.journals().join(format!("{id}.json")))?;
         remove(&host.logs().join(format!("{id}.log")))?;
+        remove(&host.journals().join(format!("{id}.reserve")))?;
         pruned.journals += 1;
     }
     if active.is_empty() {

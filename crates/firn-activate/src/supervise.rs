@@ -77,7 +77,8 @@ pub fn abandon(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, Acti
     if journal.state == State::Realised {
         journal.why = Some("it was interrupted before it was begun".into());
         journal.enter(State::Refused, clock.now());
-        journal.write(host)?;
+        journal.write_at_any_cost(host)?;
+        journal.drop_reserve(host);
         release_roots(host, id);
     }
     Ok(journal)
@@ -164,14 +165,15 @@ impl Supervisor<'_> {
             Some(why) => self.log.line(&format!("{state}: {why}")),
             None => self.log.line(state.word()),
         }
-        if let Err(error) = self.journal.write(self.host) {
+        if let Err(error) = self.journal.write_at_any_cost(self.host) {
             self.log.error(&error);
         }
+        self.journal.drop_reserve(self.host);
     }
 
     fn save(&mut self, state: State) -> Result<(), ActivateError> {
         self.journal.enter(state, self.clock.now());
-        self.journal.write(self.host)
+        self.journal.write_at_any_cost(self.host)
     }
 
     fn running(&self) -> Option<PathBuf> {
@@ -256,6 +258,11 @@ impl Supervisor<'_> {
                 return Err(Stop::Harmless(State::Refused, reason()));
             }
             _ => return Err(Stop::Failed(reason())),
+        }
+        if self.running().as_ref() != Some(&self.journal.target) {
+            return Err(Stop::Failed(
+                "its switch-to-configuration says that it is done, but another system runs".into(),
+            ));
         }
         self.journal.activated = Some(self.clock.now());
         Ok("it runs".to_owned())

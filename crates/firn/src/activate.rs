@@ -8,6 +8,7 @@ use firn_activate::{
     goal::Goal,
     guard::{self, GuardError},
     hold::{Hold, Lock, Request},
+    imported,
     journal::{Journal, State},
     launch::{launch, prepare},
     log::MARK,
@@ -51,6 +52,9 @@ impl Leave {
 impl From<ActivateError> for CommandError {
     fn from(error: ActivateError) -> Self {
         match &error {
+            ActivateError::File { source, .. } if source.kind() == ErrorKind::StorageFull => {
+                Self::new(ExitCode::Space, error).hint("make room, then see firn status")
+            }
             ActivateError::Locked(_) => Self::new(ExitCode::Refused, error).hint("see firn status"),
             ActivateError::Config { .. } => Self::new(ExitCode::Refused, error).hint("nothing was changed"),
             _ => Self::new(ExitCode::Failure, error),
@@ -78,9 +82,19 @@ pub(crate) fn guard(host: &Host, profile: &str, session: &Session<'_>) -> Result
     }
     let begin = Lock::Begin.take(host).map_err(|_| GuardError::Busy("another firn begins one".into()))?;
     recover(host, false, session)?;
+    check_imported(host)?;
     guard::before_import(host)?;
     prune(host, profile, false)?;
     Ok(begin)
+}
+
+/// After a power cut in the middle of an import: refuses while what came is not what it should be.
+pub(crate) fn check_imported(host: &Host) -> Result<(), CommandError> {
+    let bad = imported::check(host, &Machine::new(host, None), &SystemClock.now())?;
+    let Some(first) = bad.first() else { return Ok(()) };
+    let text = format!("a restart in the middle of an import left {} damaged", first.display());
+    Err(CommandError::new(ExitCode::Store, text)
+        .hint("something else keeps it; nix-store --verify --check-contents --repair may fetch it anew"))
 }
 
 /// Finishes or undoes what was left half done. Somebody who has it in hand is left to it. A revert that failed is tried
@@ -131,10 +145,14 @@ pub(crate) fn activate(
     for note in &planned.notes {
         session.sink.note(note);
     }
-    let journal = prepare(host, goal, &facts, SystemClock.now())?;
+    let untouched = |error: CommandError| error.hint("nothing was changed");
+    let journal = prepare(host, goal, &facts, SystemClock.now()).map_err(|error| untouched(error.into()))?;
     let id = journal.id.clone();
     session.sink.note(&format!("activation {id} goes on by itself if this ends: firn status"));
-    hand_over(host, &journal, Some(begin))?;
+    if let Err(error) = hand_over(host, &journal, Some(begin)) {
+        abandon(host, &SystemClock, &id)?;
+        return Err(untouched(error));
+    }
     let journal = follow(host, &id, leave, session)?;
     tell(host, &journal, leave.pending, session)
 }
@@ -183,6 +201,7 @@ impl Tail {
         while let Some((line, rest)) = self.rest.split_once('\n') {
             match line.strip_prefix(MARK) {
                 Some(ours) => session.sink.note(ours),
+                None if session.globals.quiet => {}
                 None => session.sink.event(crate::Event::Log { derivation: "switch", line }),
             }
             self.rest = rest.to_owned();

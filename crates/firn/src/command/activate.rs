@@ -12,10 +12,12 @@ use crate::{
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 use firn_activate::{
     Host,
+    clock::{Clock, SystemClock},
     config::{Config, duration},
     facts::Facts,
     goal::{Action, Confirm, Goal, Options},
     guard::{Addressee, GuardError, ThisHost},
+    imported,
     machine::Machine,
     plan::plan,
     profile::Generation,
@@ -260,6 +262,9 @@ impl Run {
             no_build: self.building.no_build,
             logs: self.building.print_build_logs,
         };
+        if rustix::process::geteuid().is_root() && !self.flags.dry_run && self.target.store.is_none() {
+            imported::begin(&Host::default(), root_of(&subject), &SystemClock.now())?;
+        }
         let realised = realise(&subject, &request, session)?;
         let output = realised.outputs.into_iter().next().or_else(|| expected_output(&subject));
         let output = output.ok_or_else(|| CommandError::new(ExitCode::Build, "it has no output called out"))?;
@@ -353,6 +358,14 @@ fn over_ssh(caller: &Caller) -> bool {
 fn built(file: &Path) -> Option<PathBuf> {
     let real = file.canonicalize().ok()?;
     (real.starts_with("/nix/store") && real.join("nixos-version").symlink_metadata().is_ok()).then_some(real)
+}
+
+fn root_of(subject: &Subject) -> PathBuf {
+    let root = match subject {
+        Subject::Loaded(loaded) => loaded.closure.roots().first().cloned(),
+        Subject::Path(_, path) => Some(path.clone()),
+    };
+    root.map_or_else(PathBuf::new, |root| PathBuf::from(subject.store_dir().display(&root)))
 }
 
 fn addressee(subject: &Subject) -> Addressee {
