@@ -11,6 +11,9 @@ pub struct Moment {
     pub unix_ms: u64,
     /// Milliseconds since the host started, suspended time among them. It never jumps.
     pub boot_ms: u64,
+    /// The same without suspended time, as systemd has it in its timestamps.
+    #[serde(default)]
+    pub monotonic_ms: u64,
     /// Which start of the host `boot_ms` counts from.
     pub boot_id: String,
 }
@@ -22,6 +25,7 @@ impl Moment {
         Self {
             unix_ms: self.unix_ms.saturating_add(ms),
             boot_ms: self.boot_ms.saturating_add(ms),
+            monotonic_ms: self.monotonic_ms.saturating_add(ms),
             boot_id: self.boot_id.clone(),
         }
     }
@@ -49,7 +53,12 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
-        Moment { unix_ms: ms(ClockId::Realtime), boot_ms: ms(ClockId::Boottime), boot_id: boot_id() }
+        Moment {
+            unix_ms: ms(ClockId::Realtime),
+            boot_ms: ms(ClockId::Boottime),
+            monotonic_ms: ms(ClockId::Monotonic),
+            boot_id: boot_id(),
+        }
     }
 
     fn sleep(&self, duration: Duration) {

@@ -30,6 +30,7 @@ pub struct Baseline {
 struct Look {
     failed: BTreeSet<String>,
     restarting: BTreeSet<String>,
+    services: BTreeSet<String>,
     state: String,
 }
 
@@ -46,10 +47,11 @@ pub(crate) struct Criteria<'a> {
 /// Longest time that jobs of systemd are waited for after the settle time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Remembers how units are.
-pub fn baseline(machine: &Machine) -> Result<Baseline, ActivateError> {
+/// Remembers how units are, and which services run.
+pub(crate) fn baseline(machine: &Machine) -> Result<(Baseline, BTreeSet<String>), ActivateError> {
     let look = look(machine)?;
-    Ok(Baseline { failed: look.failed.union(&look.restarting).cloned().collect(), state: look.state })
+    let failed = look.failed.union(&look.restarting).cloned().collect();
+    Ok((Baseline { failed, state: look.state }, look.services))
 }
 
 /// Watches units for the settle time. Gives the units that failed meanwhile, and the first reason not to be content.
@@ -96,35 +98,46 @@ pub(crate) fn judge(
 }
 
 fn look(machine: &Machine) -> Result<Look, ActivateError> {
-    let states = [
-        "list-units",
-        "--all",
-        "--plain",
-        "--no-legend",
-        "--full",
-        "--no-pager",
-        "--state=failed,auto-restart,auto-restart-queued",
-    ];
-    let (_, text) = machine.ask("systemctl", &states)?;
+    let all = ["list-units", "--all", "--plain", "--no-legend", "--full", "--no-pager"];
+    let (_, text) = machine.ask("systemctl", &all)?;
     let (_, state) = machine.ask("systemctl", &["is-system-running"])?;
     let mut look = Look { state: state.trim().to_owned(), ..Look::default() };
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        let (Some(unit), _, Some(active)) = (words.next(), words.next(), words.next()) else { continue };
-        if active == "failed" {
-            look.failed.insert(unit.to_owned());
-        } else {
-            look.restarting.insert(unit.to_owned());
-        }
+        let (Some(unit), Some(_), Some(active), Some(sub)) = (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let into = match (active, sub) {
+            ("failed", _) => &mut look.failed,
+            (_, "auto-restart" | "auto-restart-queued") => &mut look.restarting,
+            ("active", _) if unit.ends_with(".service") => &mut look.services,
+            _ => continue,
+        };
+        into.insert(unit.to_owned());
     }
     Ok(look)
 }
 
-/// Services that run, each with the run it is in.
-pub(crate) fn services(machine: &Machine) -> Result<BTreeSet<String>, ActivateError> {
-    let (_, text) =
-        machine.ask("systemctl", &["show", "--type=service", "--property=Id,ActiveState,InvocationID", "*"])?;
-    Ok(text.split("\n\n").filter(|block| block.contains("ActiveState=active")).map(|b| b.trim().to_owned()).collect())
+/// Whether services that ran are as they were: none of them stopped since a moment of the monotonic clock. One that a
+/// timer started meanwhile is no matter.
+pub(crate) fn undisturbed(
+    machine: &Machine,
+    services: &BTreeSet<String>,
+    since_us: u64,
+) -> Result<bool, ActivateError> {
+    let now = look(machine)?;
+    if !services.is_subset(&now.services) {
+        return Ok(false);
+    }
+    let ask = ["show", "--type=service", "--property=Id,ActiveExitTimestampMonotonic", "*"];
+    let (_, text) = machine.ask("systemctl", &ask)?;
+    let stopped = |block: &str| {
+        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let at: u64 = value("ActiveExitTimestampMonotonic").and_then(|at| at.parse().ok()).unwrap_or(0);
+        at >= since_us && value("Id").is_some_and(|unit| services.contains(unit))
+    };
+    Ok(!text.split("\n\n").any(stopped))
 }
 
 /// How often each service was restarted because it had ended.

@@ -299,7 +299,7 @@ pub(crate) mod tests {
 
     /// A moment of a start of the host called `boot`.
     pub(crate) fn moment(boot: &str, ms: u64) -> Moment {
-        Moment { unix_ms: 1_795_522_981_042 + ms, boot_ms: ms, boot_id: boot.into() }
+        Moment { unix_ms: 1_795_522_981_042 + ms, boot_ms: ms, monotonic_ms: ms, boot_id: boot.into() }
     }
 
     /// A switch from generation 41 to a new system.

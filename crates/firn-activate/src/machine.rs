@@ -124,7 +124,7 @@ impl Machine {
         self.run("systemd-run", &arguments)
     }
 
-    /// Stops a unit with everything in it; one that is gone already is stopped.
+    /// Stops a unit, or those of a pattern, with everything in them; what is gone already is stopped.
     pub(crate) fn stop(&self, unit: &str) {
         let _ = self.ask("systemctl", &["stop", unit]);
     }

@@ -30,6 +30,8 @@ pub(crate) struct Script<'a> {
     pub(crate) environment: Vec<(String, String)>,
     /// Longest time it may take.
     pub(crate) limit: Duration,
+    /// On the way back it is run bare rather than not at all.
+    pub(crate) back: bool,
     /// Its output.
     pub(crate) log: &'a Path,
 }
@@ -39,34 +41,53 @@ pub(crate) fn watcher(host: &Host) -> PathBuf {
     host.binaries().join("firn")
 }
 
-/// The unit in which the script of an activation runs.
-pub(crate) fn unit(id: &str) -> String {
-    format!("firn-script-{id}.service")
+/// The units in which scripts of an activation run, as a pattern of systemctl.
+pub(crate) fn units(id: &str) -> String {
+    format!("firn-script-{id}-*.service")
 }
+
+/// How often the start of a unit is tried: while PID 1 restarts itself it answers nobody.
+const TRIES: u32 = 5;
 
 impl Script<'_> {
     /// Runs it. Its way to the bus may break while it restarts things, so its end is told by a file, not by systemd.
     pub(crate) fn run(&self, host: &Host, machine: &Machine, clock: &dyn Clock) -> Result<Ended, ActivateError> {
         let program = self.system.join("bin/switch-to-configuration");
-        if !host.path("/run/systemd/system").is_dir() {
+        let bare = || {
             let command = [host.path(&program).into_os_string(), self.verb.word().into()];
-            return Ok(wait(machine.spawn(&command, &self.environment, self.log)?, clock, self.limit));
+            Ok(wait(machine.spawn(&command, &self.environment, self.log)?, clock, self.limit))
+        };
+        if !host.path("/run/systemd/system").is_dir() {
+            return bare();
         }
-        let status = status_file(host, self.id);
+        // systemd may not have let go of the unit before when this one begins, so each has a name of its own.
+        let name = format!("firn-script-{}-{}.service", self.id, clock.now().boot_ms);
+        let status = host.path("/run/firn").join(format!("{name}.status"));
         make_folder(status.parent().unwrap_or(Path::new("/run")))?;
         remove(&status)?;
-        let name = unit(self.id);
         let command: [OsString; 5] = [
             watcher(host).into_os_string(),
             "__script".into(),
             status.clone().into_os_string(),
-            program.into_os_string(),
+            program.clone().into_os_string(),
             self.verb.word().into(),
         ];
         // A script that ignores the signal to end must not hold up the way back.
         let properties = ["TimeoutStopSec=10s".to_owned()];
         let (environment, log) = (&self.environment, self.log);
-        machine.start(&Unit { name: &name, properties: &properties, environment, log, command: &command })?;
+        let unit = Unit { name: &name, properties: &properties, environment, log, command: &command };
+        let mut tries = 1;
+        while let Err(error) = machine.start(&unit) {
+            if tries == TRIES {
+                return if self.back { bare() } else { Err(error) };
+            }
+            tries += 1;
+            clock.sleep(Duration::from_millis(500));
+            // The answer may have been lost, and the script not.
+            if read_status(&status).is_some() || machine.is_active(&name) {
+                break;
+            }
+        }
         let end = clock.now().after(self.limit);
         let mut look = clock.now();
         loop {
@@ -102,10 +123,6 @@ pub fn watch(status: &Path, program: &Path, arguments: &[OsString]) -> Result<()
         Err(_) => "code 126\n".to_owned(),
     };
     write_synced(status, text.as_bytes(), 0o644)
-}
-
-fn status_file(host: &Host, id: &str) -> PathBuf {
-    host.path("/run/firn").join(format!("{id}.status"))
 }
 
 fn read_status(file: &Path) -> Option<Ended> {

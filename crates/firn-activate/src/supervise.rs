@@ -2,7 +2,7 @@
 //! own, which no ssh connection and no person's patience can end.
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     error::ActivateError,
     facts::Facts,
     health::{self, Baseline, Criteria},
@@ -51,23 +51,9 @@ pub fn supervise(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, Ac
     let journal = Journal::read(host, id)?;
     let machine = Machine::new(host, journal.before.running.as_deref());
     let log = Log::open(host, journal.log.clone());
-    let mut supervisor = Supervisor { host, clock, machine, log, journal };
+    let mut supervisor = Supervisor { host, clock, machine, log, journal, services: BTreeSet::new() };
     supervisor.resume();
     Ok(supervisor.journal)
-}
-
-/// Signs that a script has begun to change the host.
-struct Marks {
-    etc: Option<PathBuf>,
-    lists: bool,
-    services: BTreeSet<String>,
-}
-
-impl Marks {
-    /// Whether all is as it was. A service that a timer started meanwhile is no sign.
-    fn are_kept_by(&self, now: &Self) -> bool {
-        self.etc == now.etc && self.lists == now.lists && self.services.is_subset(&now.services)
-    }
 }
 
 /// Ends an activation that was written down and that nobody took in hand.
@@ -90,6 +76,8 @@ struct Supervisor<'a> {
     machine: Machine,
     log: Log,
     journal: Journal,
+    /// Services that ran before.
+    services: BTreeSet<String>,
 }
 
 impl Supervisor<'_> {
@@ -188,8 +176,10 @@ impl Supervisor<'_> {
         let from = self.clock.now().boot_ms;
         let done = match step {
             Step::Baseline => {
-                let known = if self.systemd() { health::baseline(&self.machine)? } else { Baseline::default() };
-                self.journal.baseline = Some(known);
+                if self.systemd() {
+                    let (baseline, services) = health::baseline(&self.machine)?;
+                    (self.journal.baseline, self.services) = (Some(baseline), services);
+                }
                 return Ok(());
             }
             Step::Script { system, verb: Verb::Test, .. } => self.test(system)?,
@@ -241,7 +231,7 @@ impl Supervisor<'_> {
         let window = self.journal.goal.confirm.as_ref().map_or(Duration::ZERO, |confirm| confirm.window);
         let longest = options.activation_timeout + options.settle + options.check_timeout + window;
         self.journal.deadline = Some(self.clock.now().after(longest));
-        let before = self.marks();
+        let (before, since) = (self.marks(), self.clock.now());
         self.save(State::Testing)?;
         self.log.line(&format!("testing {}", system.display()));
         let ended = self.script(system, Verb::Test, false)?;
@@ -254,7 +244,11 @@ impl Supervisor<'_> {
                 return Err(Stop::Harmless(State::NeedsReboot, "it cannot be switched to without a restart".into()));
             }
             // It died by itself with a code of its own, before it stopped or activated anything.
-            _ if same && matches!(ended, Ended::Code(code) if code != 2) && before.are_kept_by(&self.marks()) => {
+            _ if same
+                && matches!(ended, Ended::Code(code) if code != 2)
+                && before == self.marks()
+                && self.undisturbed(&since) =>
+            {
                 return Err(Stop::Harmless(State::Refused, reason()));
             }
             _ => return Err(Stop::Failed(reason())),
@@ -268,18 +262,15 @@ impl Supervisor<'_> {
         Ok("it runs".to_owned())
     }
 
-    /// What the script changes first of all: the links of activation, its work lists, and services that run.
-    fn marks(&self) -> Marks {
+    /// What the script changes first of all: the links of activation, and its work lists.
+    fn marks(&self) -> (Option<PathBuf>, bool) {
         let lists = ["start", "restart", "reload"].map(|list| self.host.path(format!("/run/nixos/{list}-list")));
-        Marks {
-            etc: fs::read_link(self.host.path("/etc/static")).ok(),
-            lists: lists.iter().any(|list| list.exists()),
-            services: if self.systemd() {
-                health::services(&self.machine).unwrap_or_default()
-            } else {
-                BTreeSet::new()
-            },
-        }
+        (fs::read_link(self.host.path("/etc/static")).ok(), lists.iter().any(|list| list.exists()))
+    }
+
+    fn undisturbed(&self, since: &Moment) -> bool {
+        !self.systemd()
+            || health::undisturbed(&self.machine, &self.services, since.monotonic_ms * 1000).unwrap_or(false)
     }
 
     fn script(&self, system: &Path, verb: Verb, back: bool) -> Result<Ended, ActivateError> {
@@ -290,7 +281,7 @@ impl Supervisor<'_> {
         environment.extend(no_check.map(|value| ("NIXOS_NO_CHECK".to_owned(), value)));
         environment.extend(options.locale_archive.clone().map(|value| ("LOCALE_ARCHIVE".to_owned(), value)));
         let (id, limit, log) = (&self.journal.id, options.activation_timeout, self.log.path.as_path());
-        Script { id, system, verb, environment, limit, log }.run(self.host, &self.machine, self.clock)
+        Script { id, system, verb, environment, limit, back, log }.run(self.host, &self.machine, self.clock)
     }
 
     fn health(&mut self, settle: Duration) -> Result<String, Stop> {
@@ -446,7 +437,7 @@ impl Supervisor<'_> {
         match step {
             Step::Halt => {
                 if self.systemd() {
-                    self.machine.stop(&script::unit(&self.journal.id));
+                    self.machine.stop(&script::units(&self.journal.id));
                 }
                 Ok(None)
             }

@@ -167,7 +167,9 @@ pub(crate) fn import_daemon(
     if request.dry_run {
         return Ok(imported);
     }
-    if let StoreTarget::Daemon(StoreUrl::Auto | StoreUrl::Daemon | StoreUrl::Socket(_)) = &request.target {
+    if let StoreTarget::Daemon(url) = &request.target
+        && is_local(url)
+    {
         check_space(Path::new(closure.store_dir().as_str()), bytes)?;
     }
     sink.event(Event::Begin { work: Work::Import, bytes: Some(bytes), paths: Some(missing.len() as u64) });
@@ -189,15 +191,18 @@ fn log_lines<'a>(sink: &'a dyn Sink) -> impl FnMut(daemon::Event) + 'a {
     }
 }
 
-/// Refuses before anything is sent what will not fit. An unknown file system is the daemon's to judge.
-fn check_space(store: &Path, bytes: u64) -> Result<(), CommandError> {
+/// Whether the store of a URL is on this machine's file system.
+pub(crate) fn is_local(url: &StoreUrl) -> bool {
+    matches!(url, StoreUrl::Auto | StoreUrl::Daemon | StoreUrl::Socket(_))
+}
+
+/// Refuses before anything is sent or fetched what will not fit. An unknown file system is the daemon's to judge.
+pub(crate) fn check_space(store: &Path, bytes: u64) -> Result<(), CommandError> {
     let Ok(stat) = rustix::fs::statvfs(store) else { return Ok(()) };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     if free < bytes {
         let text = format!("{bytes} bytes are needed in {}, {free} are free", store.display());
-        return Err(
-            CommandError::new(ExitCode::Space, text).hint("nothing was written; make room, nix-store --gc may help")
-        );
+        return Err(CommandError::new(ExitCode::Space, text).hint("make room first; nix-store --gc may help"));
     }
     Ok(())
 }

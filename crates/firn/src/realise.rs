@@ -3,7 +3,7 @@
 use crate::{
     CommandError, ExitCode, ImportRequest, Loaded, Session, StoreTarget,
     event::{Event, Sink, Work},
-    import::{environment, import_daemon},
+    import::{check_space, environment, import_daemon, is_local},
     load::root_name,
 };
 use firn_core::{Node, Spool, StoreDir, StorePath, derivation::Derivation};
@@ -11,7 +11,7 @@ use firn_store::{
     daemon::{self, Activities, BuildResult, Missing, SessionOptions, Settings, StoreUrl},
     root::{RootPlace, RootRequest},
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is wanted of a realisation.
 #[derive(Debug)]
@@ -121,6 +121,9 @@ pub(crate) fn realise(
     }
     if request.import.dry_run {
         return Ok(Realised { outputs: Vec::new(), missing, links });
+    }
+    if is_local(url) {
+        check_space(Path::new(store_dir.as_str()), missing.nar_size)?;
     }
     let results = build(&mut store, &targets, request.logs, sink)?;
     let outputs = outputs(subject, &results);
