@@ -1,0 +1,82 @@
+//! The worked recipe of docs/format-recipe.md, read from the page itself, and written again.
+
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+use firn_core::{
+    MemorySpool, Node, Proven, ProvenPath, Spool, StoreDir, for_each_piece,
+    recipe::{DerivationReader, RecipeLimits, SourceList, encode},
+};
+use std::io;
+
+const PAGE: &str = include_str!("../../../docs/format-recipe.md");
+
+/// The block that begins with ```` ```KIND NAME ````.
+fn block(name: &str) -> &'static str {
+    let (_, block) = PAGE.split_once(&format!("```{name}\n")).expect("the page has such a block");
+    block.split_once("```").expect("the block has an end").0
+}
+
+/// Bytes of a block; what follows a semicolon is a comment.
+fn vector(section: &str) -> Vec<u8> {
+    block(&format!("hex {section}"))
+        .lines()
+        .flat_map(|line| line.split(';').next().unwrap_or_default().split_whitespace())
+        .map(|byte| u8::from_str_radix(byte, 16).expect("two hexadecimal digits"))
+        .collect()
+}
+
+fn decode(spool: &mut MemorySpool) -> Vec<ProvenPath> {
+    let limits = RecipeLimits::default();
+    spool.append(&vector("sources")).expect("it works");
+    let list = SourceList::read(&mut vector("source-names").as_slice(), 0, &limits).expect("sources");
+    let digests = (0..list.len()).map(|i| list.digest(i, spool)).collect::<io::Result<_>>().expect("digests");
+    let store_dir = StoreDir::default();
+    let mut paths = list.resolve(&store_dir, digests).expect("paths of sources");
+    let sources = paths.iter().map(|path| path.path().clone()).collect();
+    let (records, hashes) = (vector("derivations"), vector("hashes"));
+    let (mut records, mut hashes) = (records.as_slice(), hashes.as_slice());
+    let mut reader = DerivationReader::new(&store_dir, sources, &mut records, &mut hashes, limits);
+    while let Some(path) = reader.next(spool).expect("a derivation") {
+        paths.push(path);
+    }
+    paths
+}
+
+fn text(path: &ProvenPath, spool: &MemorySpool) -> String {
+    let Node::Regular { contents, .. } = path.content() else { return String::new() };
+    let mut text = Vec::new();
+    for_each_piece(spool, *contents, |piece| {
+        text.extend_from_slice(piece);
+        Ok::<(), io::Error>(())
+    })
+    .expect("it works");
+    String::from_utf8(text).expect("text")
+}
+
+#[test]
+fn the_sections_of_the_page_are_the_closure_that_it_shows() {
+    let mut spool = MemorySpool::new();
+    let paths = decode(&mut spool);
+    let shown: Vec<&str> = block("text paths").lines().collect();
+    assert_eq!(paths.iter().map(|path| path.path().to_string()).collect::<Vec<_>>(), shown);
+    let derivations = paths.iter().filter(|path| path.is_derivation());
+    for (path, shown) in derivations.zip(block("text derivations").lines()) {
+        assert_eq!(text(path, &spool), shown);
+    }
+}
+
+#[test]
+fn the_closure_of_the_page_is_written_as_the_page_shows() {
+    let mut spool = MemorySpool::new();
+    let closure = Proven::new(StoreDir::default(), None, decode(&mut spool)).expect("a closure");
+    let encoded = encode(&closure, &spool, &mut |_| Ok(false), &mut |_| {}).expect("it works");
+    for (section, bytes) in
+        [("source-names", encoded.source_names), ("hashes", encoded.hashes), ("derivations", encoded.derivations)]
+    {
+        assert!(bytes == vector(section), "{section} is written as\n{}", dump(&bytes));
+    }
+}
+
+fn dump(bytes: &[u8]) -> String {
+    bytes.chunks(16).map(|row| row.iter().map(|b| format!("{b:02x} ")).collect::<String>() + "\n").collect()
+}
