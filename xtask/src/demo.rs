@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::bed::{self, Bed, Host, Release};
+use crate::bed::{self, Bed, Ended, Host, Release};
 use crate::dist::{self, Processor, Toolchain};
 use crate::install::Missing;
 use crate::{process, workspace};
@@ -78,15 +78,44 @@ fn hosts() -> Result<()> {
     }
     desk.push(&bed.tools(Release::Trixie)?, "/root/tools")?;
     desk.push(&workspace::file("tests/testbed/nix"), "/root/nix")?;
-    line(&desk, "root", "firn pack --file nix --attr A --arg tools ./tools -o web.firn")?;
-    let carried = workspace::file("target/demo/web.firn");
-    desk.pull("/root/web.firn", &carried)?;
-    web.push(&carried, "/home/alice/web.firn")?;
-    println!("\n(web.firn is carried to the host \"web\")");
+    let web_system = "firn pack --file nix --arg tools ./tools --argstr hostName web";
+    line(&desk, "root", &format!("{web_system} --attr A -o web.firn"))?;
+    line(&desk, "root", &format!("{web_system} --attr C4 -o bad.firn"))?;
+    line(&desk, "root", &format!("{web_system} --attr B -o better.firn"))?;
+    for name in ["web.firn", "bad.firn", "better.firn"] {
+        let carried = workspace::file("target/demo").join(name);
+        desk.pull(&format!("/root/{name}"), &carried)?;
+        web.push(&carried, &format!("/home/alice/{name}"))?;
+    }
+    println!("\n(the files are carried to the host \"web\")");
     line(&web, "alice", "firn inspect web.firn")?;
     line(&web, "alice", "firn import web.firn")?;
     line(&web, "alice", "firn realise web.firn")?;
-    line(&web, "alice", "ls $(firn realise -q web.firn)")
+    line(&web, "alice", "ls $(firn realise -q web.firn)")?;
+    println!("\n== From the file to the running system, with a way back");
+    line(&web, "root", "firn switch /home/alice/web.firn")?;
+    println!("\n(a system in which a service fails)");
+    ends(&web, web.root("firn switch /home/alice/bad.firn")?, "root", "firn switch /home/alice/bad.firn", 23)?;
+    println!("\n(the next one comes over ssh: it stays only if somebody can still come in)");
+    over_ssh(&web, "firn switch /home/alice/better.firn --confirm-within 1m")?;
+    over_ssh(&web, "firn confirm")?;
+    line(&web, "root", "firn generations")
+}
+
+/// Runs one line of the transcript over ssh, in a connection of its own.
+fn over_ssh(host: &Host<'_>, line: &str) -> Result<()> {
+    ends(host, host.ssh("root", line)?, "ssh root", line, 0)
+}
+
+/// Shows one line of the transcript that was run, and its end.
+fn ends(host: &Host<'_>, ended: Ended, user: &str, line: &str, code: i32) -> Result<()> {
+    println!("\n{user}@{}$ {line}", host.name());
+    eprint!("{}", ended.stderr);
+    print!("{}", String::from_utf8_lossy(&ended.stdout));
+    if code != 0 {
+        println!("(exit code {code})");
+    }
+    ended.fails_with(code).map(drop).with_context(|| line.to_owned())
 }
 
 /// Runs one line of the transcript in a host.

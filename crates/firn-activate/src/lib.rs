@@ -25,6 +25,7 @@ pub mod profile;
 pub mod prune;
 pub mod record;
 pub mod resume;
+mod revert;
 pub mod script;
 pub mod session;
 pub mod supervise;

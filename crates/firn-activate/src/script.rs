@@ -92,6 +92,7 @@ impl Script<'_> {
         let mut look = clock.now();
         loop {
             if let Some(ended) = read_status(&status) {
+                let _ = fs::remove_file(&status);
                 return Ok(ended);
             }
             let now = clock.now();
@@ -110,7 +111,7 @@ impl Script<'_> {
     }
 }
 
-/// Runs a program to its end and says in a file how it ended: the other side of [`Script::run`], inside the unit.
+/// Runs a program to its end and says in a file how it ended: the other side, inside the unit.
 pub fn watch(status: &Path, program: &Path, arguments: &[OsString]) -> Result<(), ActivateError> {
     let ended = Command::new(program).args(arguments).stdin(Stdio::null()).status();
     let text = match ended {

@@ -12,7 +12,7 @@ use crate::{
     loader::{BootDefault, boot_default, one_shot},
     log::Log,
     machine::{Ended, Machine, TICK},
-    plan::{Step, Verb, back, commit, plan},
+    plan::{Step, Verb, commit, plan},
     profile::Profile,
     record::{Record, release_roots},
     resume::{Resume, resume},
@@ -26,7 +26,7 @@ use std::{
 };
 
 /// How a plan stops before its end.
-enum Stop {
+pub(crate) enum Stop {
     /// What was begun has to be put back.
     Failed(String),
     /// Nothing was changed.
@@ -70,12 +70,12 @@ pub fn abandon(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, Acti
     Ok(journal)
 }
 
-struct Supervisor<'a> {
-    host: &'a Host,
-    clock: &'a dyn Clock,
-    machine: Machine,
-    log: Log,
-    journal: Journal,
+pub(crate) struct Supervisor<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) machine: Machine,
+    pub(crate) log: Log,
+    pub(crate) journal: Journal,
     /// Services that ran before.
     services: BTreeSet<String>,
 }
@@ -143,7 +143,7 @@ impl Supervisor<'_> {
     }
 
     /// Into the last state. Without room for the journal it is found in an earlier one, and put back again.
-    fn finish(&mut self, state: State, why: Option<String>) {
+    pub(crate) fn finish(&mut self, state: State, why: Option<String>) {
         if why.is_some() {
             self.journal.why = why;
         }
@@ -159,16 +159,16 @@ impl Supervisor<'_> {
         self.journal.drop_reserve(self.host);
     }
 
-    fn save(&mut self, state: State) -> Result<(), ActivateError> {
+    pub(crate) fn save(&mut self, state: State) -> Result<(), ActivateError> {
         self.journal.enter(state, self.clock.now());
         self.journal.write_at_any_cost(self.host)
     }
 
-    fn running(&self) -> Option<PathBuf> {
+    pub(crate) fn running(&self) -> Option<PathBuf> {
         self.host.resolve("/run/current-system")
     }
 
-    fn systemd(&self) -> bool {
+    pub(crate) fn systemd(&self) -> bool {
         self.host.path("/run/systemd/system").is_dir()
     }
 
@@ -221,7 +221,7 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    fn since(&self, boot_ms: u64) -> Duration {
+    pub(crate) fn since(&self, boot_ms: u64) -> Duration {
         Duration::from_millis(self.clock.now().boot_ms.saturating_sub(boot_ms))
     }
 
@@ -273,7 +273,7 @@ impl Supervisor<'_> {
             || health::undisturbed(&self.machine, &self.services, since.monotonic_ms * 1000).unwrap_or(false)
     }
 
-    fn script(&self, system: &Path, verb: Verb, back: bool) -> Result<Ended, ActivateError> {
+    pub(crate) fn script(&self, system: &Path, verb: Verb, back: bool) -> Result<Ended, ActivateError> {
         let options = &self.journal.goal.options;
         let install = verb == Verb::Boot && options.install_bootloader && !back;
         let mut environment = vec![("NIXOS_INSTALL_BOOTLOADER".to_owned(), if install { "1" } else { "0" }.to_owned())];
@@ -325,7 +325,7 @@ impl Supervisor<'_> {
     }
 
     /// Whether what runs is neither the old nor the new system: then a person knows better.
-    fn check_intervention(&self) -> Result<(), Stop> {
+    pub(crate) fn check_intervention(&self) -> Result<(), Stop> {
         let running = self.running();
         if running.as_ref() == Some(&self.journal.target) || running == self.journal.before.running {
             return Ok(());
@@ -370,7 +370,7 @@ impl Supervisor<'_> {
         Ok("the boot loader is told".to_owned())
     }
 
-    fn sync_boot(&self) {
+    pub(crate) fn sync_boot(&self) {
         // Most are one file system; where /boot is its own, its loader may not have synced it.
         for folder in ["/boot", "/efi"].map(|folder| self.host.path(folder)) {
             if folder.is_dir() {
@@ -393,121 +393,5 @@ impl Supervisor<'_> {
                 Ok("what boots next was not checked: the boot loader is none that firn reads".to_owned())
             }
         }
-    }
-
-    /// Puts back what was there, as far as each step goes.
-    fn revert(&mut self, why: String) {
-        self.log.line(&format!("reverting: {why}"));
-        self.journal.why = Some(why);
-        // A journal that cannot be written (a full disk) is no reason to leave a bad system running.
-        if let Err(error) = self.save(State::Reverting) {
-            self.log.error(&error);
-        }
-        if self.journal.begun.test
-            && let Err(Stop::Aside(why)) = self.check_intervention()
-        {
-            self.finish(State::Intervened, Some(why));
-            return;
-        }
-        let mut failed = Vec::new();
-        for step in back(&self.journal, self.running().as_deref()) {
-            let from = self.clock.now().boot_ms;
-            match self.step_back(&step) {
-                Ok(Some(text)) => self.log.done(&text, self.since(from)),
-                Ok(None) => {}
-                Err(Stop::Failed(text) | Stop::Aside(text) | Stop::Harmless(_, text)) => {
-                    self.log.line(&format!("error: {step}: {text}"));
-                    failed.push(text);
-                }
-            }
-        }
-        if self.journal.begun.test && self.journal.before.running.is_none() {
-            failed.push("there is no system to go back to: this was the first one".to_owned());
-        }
-        if failed.is_empty() {
-            self.finish(State::Reverted, None);
-        } else {
-            let why = self.journal.why.take().unwrap_or_default();
-            self.finish(State::RevertFailed, Some(format!("{why}; then {}", failed.join("; "))));
-        }
-    }
-
-    fn step_back(&mut self, step: &Step) -> Result<Option<String>, Stop> {
-        let profile = Profile::new(self.host, &self.journal.goal.profile);
-        match step {
-            Step::Halt => {
-                if self.systemd() {
-                    self.machine.stop(&script::units(&self.journal.id));
-                }
-                Ok(None)
-            }
-            Step::ClearOnce => {
-                if let Some(once) = self.journal.once.take() {
-                    once.clear(self.host, &self.machine)?;
-                }
-                Ok(Some("took back the one-shot boot entry".to_owned()))
-            }
-            Step::ProfileBack(old) => {
-                let _lock = profile.lock()?;
-                // A person who moved it elsewhere meant that.
-                let ours = self.journal.generation.as_ref().map(|generation| generation.number);
-                if profile.current().map(|current| current.number) != ours {
-                    return Ok(None);
-                }
-                match old {
-                    Some(old) => profile.set(old)?,
-                    None => profile.unset()?,
-                }
-                Ok(Some("the profile is back".to_owned()))
-            }
-            Step::DeleteGeneration(made) => {
-                let _lock = profile.lock()?;
-                profile.delete(made)?;
-                Ok(None)
-            }
-            Step::Script { system, verb: Verb::Boot, .. } => {
-                let ended = self.script(system, Verb::Boot, true)?;
-                self.sync_boot();
-                match script::meaning(ended) {
-                    Meaning::Done => Ok(Some("the boot loader is back".to_owned())),
-                    _ => Err(Stop::Failed(format!("its script {}", script::told(ended, self.limit())))),
-                }
-            }
-            Step::Script { system, verb, .. } => self.test_back(system, *verb).map(Some),
-            Step::HealthBack if self.systemd() => {
-                let known = Baseline::default();
-                let baseline = self.journal.baseline.as_ref().unwrap_or(&known);
-                let criteria = Criteria { baseline, allowed: &[], settle: Duration::ZERO };
-                health::judge(&self.machine, self.clock, &criteria)?.map_err(Stop::Failed)?;
-                Ok(None)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn test_back(&mut self, system: &Path, verb: Verb) -> Result<String, Stop> {
-        // Work lists of the interrupted run would restart units of a system that is gone.
-        for list in ["start", "restart", "reload"] {
-            let _ = fs::remove_file(self.host.path(format!("/run/nixos/{list}-list")));
-        }
-        // An old script refuses where a newer one waits for the lock of NixOS.
-        for again in (0..3).rev() {
-            let ended = self.script(system, verb, true)?;
-            match script::meaning(ended) {
-                Meaning::Done | Meaning::UnitsFailed if self.running() == self.journal.before.running => {
-                    return Ok("the previous system runs again".to_owned());
-                }
-                Meaning::Failed if ended == Ended::Code(1) && again > 0 => self.clock.sleep(Duration::from_secs(1)),
-                _ => {
-                    let told = script::told(ended, self.limit());
-                    return Err(Stop::Failed(format!("the previous system's script {told}")));
-                }
-            }
-        }
-        Ok(String::new())
-    }
-
-    fn limit(&self) -> Duration {
-        self.journal.goal.options.activation_timeout
     }
 }
