@@ -1,5 +1,6 @@
 //! Benchmarks: ratios against stock tools on the same closure, side by side in one run, in memory.
 
+mod activation;
 mod hosts;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,14 @@ struct Line {
     stock: &'static str,
     theirs: String,
     wanted: f64,
+}
+
+/// Measures switching only, and puts it in its place in the page.
+pub fn switching() -> Result<()> {
+    let page = fs::read_to_string(workspace::file(PAGE))?;
+    let before = page.split(activation::TITLE).next().unwrap_or_default();
+    fs::write(workspace::file(PAGE), format!("{before}{}", activation::page()?))?;
+    Ok(())
 }
 
 /// Measures and writes the page.
@@ -140,6 +149,7 @@ pub fn run() -> Result<()> {
         page.push_str(&row);
     }
     page.push_str(&hosts::tables(&folder.0, &root)?);
+    page.push_str(&activation::page()?);
     fs::write(workspace::file(PAGE), page)?;
     Ok(())
 }

@@ -69,7 +69,11 @@ enum Task {
         check: bool,
     },
     /// Measure speed and memory against stock tools and write docs/benchmarks.md
-    Bench,
+    Bench {
+        /// Only what firn adds to a switch
+        #[arg(long)]
+        switching: bool,
+    },
     /// Write generated pages anew
     Generate {
         /// Only fail if one is stale
@@ -118,7 +122,8 @@ fn run(task: Task) -> Result<()> {
             }
         }
         Task::Sizes { closures, check } => sizes::run(closures.as_deref(), check)?,
-        Task::Bench => bench::run()?,
+        Task::Bench { switching: true } => bench::switching()?,
+        Task::Bench { switching: false } => bench::run()?,
         Task::Generate { check } => generated::generate(check)?,
     }
     Ok(())

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct Now {
     /// What runs.
     pub running: Option<PathBuf>,
+    /// What was booted.
+    pub booted: Option<PathBuf>,
     /// What boots next.
     pub boot_default: BootDefault,
     /// The binary to type, with its full path.
@@ -30,12 +32,20 @@ impl Now {
     pub fn observe(host: &Host, moment: Moment) -> Self {
         Self {
             running: host.resolve("/run/current-system"),
+            booted: host.resolve("/run/booted-system"),
             boot_default: boot_default(host),
             binary: Path::new("/nix/var/firn/bin/firn").to_owned(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             moment,
         }
     }
+}
+
+/// Parts of the system that no boot has proven yet.
+pub fn unproven<'a>(journal: &'a Journal, now: &Now) -> &'a [String] {
+    let booted = now.booted.as_deref();
+    let proven = booted == Some(journal.goal.system.as_path()) || booted == Some(journal.target.as_path());
+    if proven { &[] } else { &journal.unproven }
 }
 
 /// The message: its first line is the outcome, each other one a fact or something to type.
@@ -61,6 +71,12 @@ pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
             lines.push(runs(now));
             lines.push(boots(now));
             lines.push(format!("to keep it: {firn} confirm"));
+        }
+        State::AwaitingReboot if journal.history.last().is_some_and(|(_, at)| at.boot_id != now.moment.boot_id) => {
+            lines.push(format!("NOT KEPT: {system} was booted once and not confirmed, or did not come up"));
+            lines.push(runs(now));
+            lines.push(boots(now));
+            lines.push(format!("to put things in order: {firn} recover"));
         }
         State::AwaitingReboot => {
             lines.push(format!("{system} boots the next time, and that time only"));
@@ -139,12 +155,11 @@ fn done(journal: &Journal, now: &Now, lines: &mut Vec<String>) {
     if journal.goal.action == Action::Test {
         lines.push(boots(now));
     }
-    let unproven = matches!(journal.goal.action, Action::Switch | Action::Boot) && !journal.unproven.is_empty();
+    let parts = if journal.goal.action == Action::Test { &[] } else { unproven(journal, now) };
+    let unproven = !parts.is_empty();
     if unproven {
-        lines.push(format!(
-            "BOOT UNPROVEN until the next restart: {} changed, which no switch tries",
-            journal.unproven.join(", ")
-        ));
+        lines
+            .push(format!("BOOT UNPROVEN until the next restart: {} changed, which no switch tries", parts.join(", ")));
     }
     if journal.goal.action != Action::Test && !journal.boot_checked {
         lines.push("what boots next was not checked: the boot loader is none that firn reads".into());
@@ -187,6 +202,7 @@ mod tests {
     fn now(running: &str, boots: &str) -> Now {
         Now {
             running: Some(Path::new("/nix/store").join(running)),
+            booted: Some("/nix/store/old".into()),
             boot_default: BootDefault::System(Path::new("/nix/store").join(boots)),
             binary: "/nix/var/firn/bin/firn".into(),
             host: "web".into(),
@@ -249,6 +265,16 @@ mod tests {
     fn booted_once_before_and_after_the_restart() {
         let before = said(Action::BootOnce, State::AwaitingReboot, &now("old", "old"), |_| {});
         let after = said(Action::BootOnce, State::AwaitingReboot, &now("new", "old"), |_| {});
-        insta::assert_snapshot!(format!("{before}\n\n{after}"));
+        let later = Now { moment: moment("two", 1000), ..now("old", "old") };
+        let missed = said(Action::BootOnce, State::AwaitingReboot, &later, |_| {});
+        insta::assert_snapshot!(format!("{before}\n\n{after}\n\n{missed}"));
+    }
+
+    #[test]
+    fn a_boot_proves_what_no_switch_does() {
+        let mut journal = journal(Action::Switch);
+        journal.unproven = vec!["kernel".into()];
+        assert_eq!(unproven(&journal, &now("new", "new")), ["kernel"]);
+        assert!(unproven(&journal, &Now { booted: Some("/nix/store/new".into()), ..now("new", "new") }).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use firn_activate::{
     launch::{launch, prepare},
     log::MARK,
     machine::Machine,
-    outcome::{Now, message},
+    outcome::{self, Now, message},
     plan::{Refusal, plan},
     profile::Profile,
     prune::prune,
@@ -112,12 +112,13 @@ pub(crate) fn recover(host: &Host, asked: bool, session: &Session<'_>) -> Result
         Resume::Mark(..) => Ok(Some(supervise(host, &SystemClock, &journal.id)?)),
         next => {
             session.sink.note(&format!("going on with activation {}, left {}", journal.id, journal.state));
+            let tail = Tail::end_of(host, &journal);
             hand_over(host, &journal, None)?;
             if next == Resume::Wait {
                 return Ok(Some(journal));
             }
             let watch = Leave { wait: false, pending: ExitCode::Pending };
-            follow(host, &journal.id, watch, session).map(Some)
+            follow(host, &journal.id, tail, watch, session).map(Some)
         }
     }
 }
@@ -153,14 +154,19 @@ pub(crate) fn activate(
         abandon(host, &SystemClock, &id)?;
         return Err(untouched(error));
     }
-    let journal = follow(host, &id, leave, session)?;
+    let journal = follow(host, &id, Tail::default(), leave, session)?;
     tell(host, &journal, leave.pending, session)
 }
 
-/// Shows the log until there is nothing to wait for.
-pub(crate) fn follow(host: &Host, id: &str, leave: Leave, session: &Session<'_>) -> Result<Journal, CommandError> {
+/// Shows the log, from a place in it, until there is nothing to wait for.
+pub(crate) fn follow(
+    host: &Host,
+    id: &str,
+    mut tail: Tail,
+    leave: Leave,
+    session: &Session<'_>,
+) -> Result<Journal, CommandError> {
     let clock = SystemClock;
-    let mut tail = Tail::default();
     let mut seen = clock.now();
     loop {
         let journal = Journal::read(host, id)?;
@@ -183,12 +189,18 @@ pub(crate) fn follow(host: &Host, id: &str, leave: Leave, session: &Session<'_>)
 
 /// What of a log was shown.
 #[derive(Default)]
-struct Tail {
+pub(crate) struct Tail {
     offset: u64,
     rest: String,
 }
 
 impl Tail {
+    /// From its end.
+    fn end_of(host: &Host, journal: &Journal) -> Self {
+        let offset = std::fs::metadata(host.path(&journal.log)).map_or(0, |metadata| metadata.len());
+        Self { offset, rest: String::new() }
+    }
+
     fn show(&mut self, host: &Host, journal: &Journal, session: &Session<'_>) {
         let Ok(mut file) = File::open(host.path(&journal.log)) else { return };
         let mut new = Vec::new();
@@ -272,7 +284,7 @@ pub(crate) fn as_json(journal: &Journal, now: &Now, code: ExitCode) -> Value {
         "running": now.running,
         "boot_default": now.boot_default.system(),
         "boot_checked": journal.boot_checked,
-        "boot_unproven": journal.unproven,
+        "boot_unproven": outcome::unproven(journal, now),
         "seconds_left": seconds_left.map(|deadline| now.moment.until(deadline).as_secs()),
         "log": journal.log,
     })
@@ -287,6 +299,7 @@ pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Re
     let Some(mut journal) = Journal::latest(host)? else {
         return Err(refused("nothing was activated by firn here, so there is nothing to confirm".into()));
     };
+    let tail = Tail::end_of(host, &journal);
     match journal.state {
         State::Awaiting => {
             let since = journal.activated.as_ref().map_or(u64::MAX, |moment| moment.boot_ms);
@@ -314,7 +327,7 @@ pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Re
             return Err(refused(format!("activation {} is not that far: {state}", journal.id)).hint("see firn status"));
         }
     }
-    let journal = follow(host, &journal.id, Leave::END, session)?;
+    let journal = follow(host, &journal.id, tail, Leave::END, session)?;
     tell(host, &journal, ExitCode::Pending, session)
 }
 
@@ -336,6 +349,7 @@ fn unproven(caller: &Caller) -> CommandError {
 /// Takes back what waits for a person or a restart. `None` if nothing does.
 pub(crate) fn take_back(host: &Host, session: &Session<'_>) -> Result<Option<ExitCode>, CommandError> {
     let Some(mut journal) = Journal::latest(host)? else { return Ok(None) };
+    let tail = Tail::end_of(host, &journal);
     match journal.state {
         State::Awaiting => {
             if !Lock::Work.is_taken(host)? {
@@ -351,7 +365,7 @@ pub(crate) fn take_back(host: &Host, session: &Session<'_>) -> Result<Option<Exi
         }
         _ => return Ok(None),
     }
-    let journal = follow(host, &journal.id, Leave::END, session)?;
+    let journal = follow(host, &journal.id, tail, Leave::END, session)?;
     // What was asked for: no error.
     if journal.state == State::Reverted {
         let now = Now::observe(host, SystemClock.now());
