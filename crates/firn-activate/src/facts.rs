@@ -56,7 +56,7 @@ impl Facts {
             specialisation: running_specialisation(host, running.as_deref(), generation.as_ref()),
             inhibitors: running.as_deref().map_or_else(Vec::new, |old| inhibitors(host, old, &top)),
             next: goal.generation.clone().map_or_else(|| profile.next(&goal.system), |known| (known, false)),
-            boot_default: boot_default(host),
+            boot_default: trusted_default(boot_default(host), &profile),
             one_shot: knows_one_shot(host),
             unproven,
             running,
@@ -72,6 +72,16 @@ impl Facts {
             generation: self.generation.clone(),
             boot_default: self.boot_default.clone(),
         }
+    }
+}
+
+/// Files of a loader that name no generation may be left from another loader: they are not built upon.
+fn trusted_default(read: BootDefault, profile: &Profile) -> BootDefault {
+    match read {
+        BootDefault::System(path) if profile.generations().iter().any(|generation| generation.path == path) => {
+            BootDefault::System(path)
+        }
+        _ => BootDefault::NotChecked,
     }
 }
 

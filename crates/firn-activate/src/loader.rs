@@ -40,7 +40,7 @@ const PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
 /// Reads the default.
 pub fn boot_default(host: &Host) -> BootDefault {
     if let Some((partition, entry)) = systemd_boot_default(host) {
-        return entry_system(host, &partition, &entry).map_or(BootDefault::Nothing, BootDefault::System);
+        return systemd_boot_system(host, &partition, &entry);
     }
     if let Ok(text) = fs::read_to_string(host.path("/boot/extlinux/extlinux.conf")) {
         return extlinux_default(&text).map_or(BootDefault::Nothing, BootDefault::System);
@@ -48,7 +48,23 @@ pub fn boot_default(host: &Host) -> BootDefault {
     BootDefault::NotChecked
 }
 
-/// `default` of loader.conf. A pattern in it cannot be told apart from names here: NixOS writes whole names.
+/// The system of the default entry. Boot counting puts the tries that are left into its name (`name+3.conf`); what a pattern
+/// or `@saved` means is the loader's to know.
+fn systemd_boot_system(host: &Host, partition: &Path, default: &str) -> BootDefault {
+    if default.contains(['*', '?', '[', '@']) {
+        return BootDefault::NotChecked;
+    }
+    let stem = default.strip_suffix(".conf").unwrap_or(default);
+    let counted = || {
+        let entries = fs::read_dir(host.path(partition.join("loader/entries"))).ok()?;
+        let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.find(|name| name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('+')))
+    };
+    let system = entry_system(host, partition, default).or_else(|| entry_system(host, partition, &counted()?));
+    system.map_or(BootDefault::Nothing, BootDefault::System)
+}
+
+/// `default` of loader.conf.
 fn systemd_boot_default(host: &Host) -> Option<(PathBuf, String)> {
     PARTITIONS.iter().find_map(|partition| {
         let text = fs::read_to_string(host.path(Path::new(partition).join("loader/loader.conf"))).ok()?;
@@ -192,6 +208,9 @@ mod tests {
         let entry = "title NixOS\noptions root=fstab init=/nix/store/x-system/init loglevel=4\n";
         fs::write(entries.join("nixos-generation-7.conf"), entry).unwrap();
         assert_eq!(boot_default(&host), BootDefault::System("/nix/store/x-system".into()));
+        fs::rename(entries.join("nixos-generation-7.conf"), entries.join("nixos-generation-7+3-0.conf")).unwrap();
+        assert_eq!(boot_default(&host), BootDefault::System("/nix/store/x-system".into()));
+        fs::rename(entries.join("nixos-generation-7+3-0.conf"), entries.join("nixos-generation-7.conf")).unwrap();
         let once = one_shot(&host, Path::new("/nix/store/x-system")).unwrap();
         let file = PathBuf::from("/boot/loader/oneshot");
         assert_eq!(once, OneShot::File { file, entry: "nixos-generation-7.conf".into() });

@@ -46,12 +46,14 @@ pub fn caller(host: &Host, sudo_uid: Option<u32>) -> Caller {
     let sessions = sessions(host);
     let own = own_session(host).and_then(|id| sessions.iter().find(|session| session.id == id));
     let mut pid = std::process::id();
-    let first = process(host, pid);
+    let mut console = false;
     // The nearest sshd belongs to the connection even where a master shares it or the listener is a socket unit.
     while let Some(found) = process(host, pid) {
         if matches!(found.name.as_str(), "sshd" | "sshd-session" | "dropbear") {
             return Caller::Ssh { since_boot_ms: found.start_ms };
         }
+        // sudo gives its command a terminal of its own; the one of the login is further up.
+        console |= is_console(found.tty);
         match found.parent {
             // From outside of this host's processes: whoever can do that has the machine.
             0 if pid != 1 => return Caller::Console,
@@ -65,7 +67,7 @@ pub fn caller(host: &Host, sudo_uid: Option<u32>) -> Caller {
     };
     match own {
         Some(session) if session.remote => return remote(session),
-        Some(_) if first.as_ref().is_some_and(|process| is_console(process.tty)) => return Caller::Console,
+        _ if console => return Caller::Console,
         _ => {}
     }
     // run0 starts from PID 1: of the sessions of the one who called it, the newest remote one.
@@ -73,7 +75,7 @@ pub fn caller(host: &Host, sudo_uid: Option<u32>) -> Caller {
     if let Some(newest) = theirs.max_by_key(|session| process(host, session.leader).map_or(0, |p| p.start_ms)) {
         return remote(newest);
     }
-    if first.is_some_and(|process| is_console(process.tty)) { Caller::Console } else { Caller::Unknown }
+    Caller::Unknown
 }
 
 /// Virtual consoles (4:0 to 4:63), serial lines (4:64 on; 204, 229 are others) and /dev/console (5:1).
@@ -182,6 +184,8 @@ mod tests {
         assert_eq!(at(&tmux), Caller::Unknown);
         let (_dir, login) = host(&[(own, "firn", 40, 1025, 9), (40, "bash", 1, 1025, 8), systemd]);
         assert_eq!(at(&login), Caller::Console);
+        let (_dir, sudo) = host(&[(own, "firn", 40, 34816, 9), (40, "bash", 1, 1025, 8), systemd]);
+        assert_eq!(at(&sudo), Caller::Console);
         let (_dir, entered) = host(&[(own, "firn", 0, 0, 9), systemd]);
         assert_eq!(at(&entered), Caller::Console);
     }

@@ -25,6 +25,8 @@ use std::{
     time::Duration,
 };
 
+const NOT_CHECKED: &str = "what boots next was not checked: the boot loader is none that firn reads";
+
 /// How a plan stops before its end.
 pub(crate) enum Stop {
     /// What was begun has to be put back.
@@ -385,13 +387,18 @@ impl Supervisor<'_> {
                 self.journal.boot_checked = true;
                 Ok("read back that it boots next".to_owned())
             }
+            BootDefault::NotChecked => Ok(NOT_CHECKED.to_owned()),
+            // Files that named no generation before either, and that nobody wrote: another loader is in use.
+            left if self.journal.before.boot_default == BootDefault::NotChecked
+                && self.journal.before.generation.is_some()
+                && left != BootDefault::Nothing =>
+            {
+                Ok(NOT_CHECKED.to_owned())
+            }
             BootDefault::System(other) => {
                 Err(Stop::Failed(format!("the boot loader starts {} instead", other.display())))
             }
             BootDefault::Nothing => Err(Stop::Failed("the boot loader names no system that is there".into())),
-            BootDefault::NotChecked => {
-                Ok("what boots next was not checked: the boot loader is none that firn reads".to_owned())
-            }
         }
     }
 }
