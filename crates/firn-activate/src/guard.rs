@@ -97,7 +97,9 @@ impl GuardError {
     pub fn hints(&self) -> Vec<String> {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
-            Self::NotRoot => hint("say --elevate sudo or --elevate run0, or run firn as root"),
+            Self::NotRoot => {
+                hint("run it as root; switch, boot and test become root by --elevate sudo or --elevate run0 as well")
+            }
             Self::Host { .. } => hint("take the file for this host, or say --force-host if it is meant"),
             Self::System { .. } => hint("take the file for this machine, or say --force-system if it is meant"),
             Self::Installer => hint(

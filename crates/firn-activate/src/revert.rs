@@ -94,8 +94,13 @@ impl Supervisor<'_> {
             Step::HealthBack if self.systemd() => {
                 let known = Baseline::default();
                 let baseline = self.journal.baseline.as_ref().unwrap_or(&known);
-                let criteria = Criteria { baseline, allowed: &[], settle: Duration::ZERO };
-                health::judge(&self.machine, self.clock, &criteria)?.map_err(Stop::Failed)?;
+                let allowed = self.journal.goal.options.allow_failed.as_slice();
+                let criteria = Criteria { baseline, allowed, settle: Duration::ZERO };
+                if health::judge(&self.machine, self.clock, &criteria)?.is_err() {
+                    // What was restarted a moment ago may need another one.
+                    self.clock.sleep(Duration::from_secs(2));
+                    health::judge(&self.machine, self.clock, &criteria)?.map_err(Stop::Failed)?;
+                }
                 Ok(None)
             }
             _ => Ok(None),
