@@ -49,7 +49,12 @@ impl Facts {
         let generation = profile.current();
         let top = goal.top();
         // The kernel and initrd that run are those of the boot; the mounts are those of the last switch.
-        let unproven = booted.as_deref().or(running.as_deref()).map_or_else(Vec::new, |old| unproven(host, old, &top));
+        let built = host.path(&top).exists();
+        let unproven = booted
+            .as_deref()
+            .or(running.as_deref())
+            .filter(|_| built)
+            .map_or_else(Vec::new, |old| unproven(host, old, &top));
         Self {
             nixos: host.path("/etc/NIXOS").exists() || os_release(host, "ID").is_some_and(|id| id == "nixos"),
             systemd: host.path("/run/systemd/system").is_dir(),
@@ -146,5 +151,65 @@ impl Action {
     /// Whether it changes what runs.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Switch | Self::Test)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        host::{make_folder, replace_link},
+        journal::tests::journal,
+    };
+
+    fn system(host: &Host, name: &str, kernel: &str, inhibitor: &str) -> PathBuf {
+        let path = Path::new("/nix/store").join(name);
+        make_folder(&host.path(path.join("specialisation"))).unwrap();
+        fs::write(host.path(path.join("kernel")), kernel).unwrap();
+        let text = format!("{{\"systemd\": \"{inhibitor}\", \"{name}\": \"x\"}}");
+        fs::write(host.path(path.join("switch-inhibitors")), text).unwrap();
+        path
+    }
+
+    #[test]
+    fn another_kernel_is_unproven_and_a_changed_inhibitor_forbids_a_switch() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let (old, new) = (system(&host, "old", "5.10", "250"), system(&host, "new", "6.1", "251"));
+        make_folder(&host.path("/run")).unwrap();
+        for link in ["/run/current-system", "/run/booted-system"] {
+            replace_link(&host.path(link), &host.path(&old)).unwrap();
+        }
+        let mut goal = journal(Action::Switch).goal;
+        let facts = Facts::observe(&host, &goal);
+        assert_eq!(
+            (facts.running, facts.unproven, facts.inhibitors),
+            (Some(old), vec!["kernel".into()], vec!["systemd".into()])
+        );
+        goal.system = Path::new("/nix/store/not-built").into();
+        let facts = Facts::observe(&host, &goal);
+        assert_eq!((facts.unproven, facts.inhibitors), (Vec::<String>::new(), Vec::<String>::new()));
+        assert!(new.ends_with("new"));
+    }
+
+    #[test]
+    fn a_specialisation_that_runs_is_found_and_a_stale_loader_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let (old, debug) = (system(&host, "old", "5.10", "250"), system(&host, "debug", "5.10", "250"));
+        replace_link(&host.path(old.join("specialisation/debug")), &host.path(&debug)).unwrap();
+        make_folder(&host.path("/run")).unwrap();
+        replace_link(&host.path("/run/current-system"), &host.path(&debug)).unwrap();
+        let profile = Profile::new(&host, "system");
+        profile.set(&Generation { number: 1, path: old.clone() }).unwrap();
+        make_folder(&host.path("/boot/loader/entries")).unwrap();
+        fs::write(host.path("/boot/loader/loader.conf"), "default a.conf\n").unwrap();
+        let entry = host.path("/boot/loader/entries/a.conf");
+        fs::write(&entry, "options init=/nix/store/elsewhere/init\n").unwrap();
+        let goal = journal(Action::Switch).goal;
+        let facts = Facts::observe(&host, &goal);
+        assert_eq!((facts.specialisation.as_deref(), facts.boot_default), (Some("debug"), BootDefault::NotChecked));
+        fs::write(&entry, "options init=/nix/store/old/init\n").unwrap();
+        assert_eq!(Facts::observe(&host, &goal).boot_default, BootDefault::System(old));
     }
 }
