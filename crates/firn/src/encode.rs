@@ -8,11 +8,14 @@ use crate::{
     schedule::Budget,
 };
 use firn_core::{
-    Blob, Node, Proven, Spool,
-    codec::{CodecError, DICTIONARIES, Dictionary, FramePolicy, frame_cuts, is_incompressible},
+    Blob, Node, Proven, ProvenPath, Spool,
+    codec::{
+        CodecError, DICTIONARIES, Dictionary, Encoding, Filter, FramePolicy, Packed, PrimedEncoder, frame_cuts,
+        is_incompressible,
+    },
     derivation::Derivation,
     format::{Contents, Counts, FileWriter, FormatError, Header, Manifest, PackedFrame, Section, Written, pack_frame},
-    recipe::{self, EncodedRecipe, Lane, RecipeError},
+    recipe::{self, EncodedRecipe, Lane, RecipeError, Told},
 };
 use std::{
     io::{self, Write},
@@ -158,26 +161,49 @@ pub fn encode(
         let (jobs, results) = (jobs, results);
         for _ in 0..options.threads.max(1) {
             let (sender, queue, budget, meter) = (sender.clone(), &queue, &budget, &meter);
-            scope.spawn(move || work(queue, &sender, spool, dictionary, budget, meter));
+            scope.spawn(move || work(queue, &sender, spool, budget, meter));
         }
+        let records = dictionary.map(|dictionary| {
+            let (records, pieces) = mpsc::channel::<Vec<u8>>();
+            let (sender, budget, meter) = (sender.clone(), &budget, &meter);
+            let memory_mib = FramePolicy::record_memory(text_bytes(closure), dictionary.raw_bytes);
+            scope.spawn(move || {
+                let mut packer = RecordPacker { dictionary, memory_mib, budget, meter, sender };
+                packer.run(&pieces);
+            });
+            records
+        });
         drop(sender);
         let mut contents: Vec<Arc<[Blob]>> = Vec::new();
-        let recipe = recipe::encode(closure, spool, &mut |blob| is_dense(spool, blob), &mut |sources| {
-            for job in source_jobs(sources, options.low_memory) {
-                if let Raw::Contents(blobs) = &job.raw {
-                    contents.push(Arc::clone(blobs));
+        // A closed queue means a failed thread, which the results tell.
+        let mut tell = |told: Told<'_>| match told {
+            Told::Sources(sources) => {
+                for job in source_jobs(sources, options.low_memory) {
+                    if let Raw::Contents(blobs) = &job.raw {
+                        contents.push(Arc::clone(blobs));
+                    }
+                    let _ = jobs.send(job);
                 }
-                // A closed queue means a failed thread, which the results tell.
-                let _ = jobs.send(job);
             }
-        });
-        let mut recipe = recipe?;
-        for job in record_jobs(&mut recipe, dictionary.map_or(0, |d| d.raw_bytes), options) {
+            Told::Records(bytes) => {
+                if let Some(records) = &records {
+                    let _ = records.send(bytes.to_vec());
+                }
+            }
+        };
+        let mut recipe = recipe::encode(closure, spool, &mut |blob| is_dense(spool, blob), &mut tell)?;
+        let is_streamed = records.is_some();
+        drop(records);
+        for job in other_jobs(&mut recipe, is_streamed, options) {
             let _ = jobs.send(job);
         }
         drop(jobs);
         for (number, frame) in results {
-            let frame: PackedFrame = frame?;
+            let mut frame: PackedFrame = frame?;
+            if frame.header.section == Section::Derivations && frame.header.packed_bytes >= frame.header.raw_bytes {
+                let raw = recipe.derivations.chunks(DERIVATIONS_FRAME).nth(number).unwrap_or_default();
+                frame = pack_frame(Section::Derivations, raw, &FramePolicy::stored(), None)?;
+            }
             bytes += frame.header.packed_bytes;
             if let (Section::Sources, Some(blobs)) = (frame.header.section, contents.get(number)) {
                 let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
@@ -203,6 +229,12 @@ pub fn encode(
 
 fn len(blobs: &[Blob]) -> u64 {
     blobs.iter().map(|b| b.len).sum()
+}
+
+/// Bytes of the texts of all derivations.
+fn text_bytes(closure: &Proven) -> u64 {
+    let texts = closure.paths().iter().filter(|path| path.is_derivation()).map(ProvenPath::content);
+    texts.map(|text| if let Node::Regular { contents, .. } = text { contents.len } else { 0 }).sum()
 }
 
 /// Whether a file of some size does not compress, from a sample of its middle.
@@ -267,21 +299,21 @@ pub(crate) fn system_host(name: &str) -> Option<&str> {
     }
 }
 
-/// Frames of names, hashes and records, whose bytes are taken out of the recipe.
-fn record_jobs(recipe: &mut EncodedRecipe, dictionary_bytes: u64, options: &EncodeOptions) -> Vec<Job> {
+/// Frames of names, hashes and, unless they go another way, records.
+fn other_jobs(recipe: &mut EncodedRecipe, is_streamed: bool, options: &EncodeOptions) -> Vec<Job> {
     let max_memory = if options.low_memory { 8 } else { 64 };
-    let derivations = std::mem::take(&mut recipe.derivations);
-    let names = std::mem::take(&mut recipe.source_names);
-    let hashes = std::mem::take(&mut recipe.hashes);
-    let policy = FramePolicy::names(names.len() as u64, max_memory);
+    let derivations = if is_streamed { &[] } else { recipe.derivations.as_slice() };
     let mut jobs: Vec<Job> = derivations
         .chunks(DERIVATIONS_FRAME)
         .enumerate()
         .map(|(number, chunk)| {
-            let policy = FramePolicy::derivations(chunk.len() as u64, max_memory, dictionary_bytes);
+            let policy = FramePolicy::derivations(chunk.len() as u64, max_memory);
             Job { number, section: Section::Derivations, raw: Raw::Memory(chunk.to_vec()), policy }
         })
         .collect();
+    let names = std::mem::take(&mut recipe.source_names);
+    let hashes = std::mem::take(&mut recipe.hashes);
+    let policy = FramePolicy::names(names.len() as u64, max_memory);
     jobs.push(Job { number: 0, section: Section::SourceNames, raw: Raw::Memory(names), policy });
     jobs.push(Job { number: 0, section: Section::Hashes, raw: Raw::Memory(hashes), policy: FramePolicy::stored() });
     jobs.retain(|job| !matches!(&job.raw, Raw::Memory(bytes) if bytes.is_empty()));
@@ -332,15 +364,64 @@ fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
     }
 }
 
+/// What a thread that has a frame tells: its number among those of its section, and the frame.
+type Results = mpsc::SyncSender<(usize, Result<PackedFrame, EncodeError>)>;
+
+/// Packs records while they are being written.
+struct RecordPacker<'a> {
+    dictionary: &'a Dictionary<'a>,
+    memory_mib: u16,
+    budget: &'a Budget,
+    meter: &'a Meter<'a>,
+    sender: Results,
+}
+
+impl RecordPacker<'_> {
+    fn run(&mut self, pieces: &mpsc::Receiver<Vec<u8>>) {
+        // The first is primed before there is a record; another only if there are more.
+        let mut rest = Vec::new();
+        for number in 0.. {
+            let frame = self.frame(pieces, &mut rest);
+            let is_last = !matches!(frame, Ok(Some(_)));
+            let Some(frame) = frame.transpose() else { return };
+            if self.sender.send((number, frame)).is_err() || is_last {
+                return;
+            }
+            if rest.is_empty() {
+                let Ok(next) = pieces.recv() else { return };
+                rest = next;
+            }
+        }
+    }
+
+    /// The next frame. `rest` is what is left of the last piece.
+    fn frame(&self, pieces: &mpsc::Receiver<Vec<u8>>, rest: &mut Vec<u8>) -> Result<Option<PackedFrame>, EncodeError> {
+        let encoding = Encoding::PrimedPpmd7 { memory_mib: self.memory_mib };
+        let _share = self.budget.take(encoding.memory_bytes(0), usize::MAX);
+        let mut encoder = PrimedEncoder::new(*self.dictionary, self.memory_mib)?;
+        let mut len = 0;
+        while len < DERIVATIONS_FRAME {
+            if rest.is_empty() {
+                let Ok(next) = pieces.recv() else { break };
+                *rest = next;
+            }
+            let after = rest.split_off(rest.len().min(DERIVATIONS_FRAME - len));
+            encoder.write(rest)?;
+            len += rest.len();
+            *rest = after;
+        }
+        if len == 0 {
+            return Ok(None);
+        }
+        self.meter.add(len as u64, 0);
+        let (codec, bytes) = encoder.finish()?;
+        let packed = Packed { codec, filter: Filter::NONE, bytes };
+        Ok(Some(PackedFrame::new(Section::Derivations, len as u64, packed)))
+    }
+}
+
 /// Packs what is in the queue until it is closed, or nobody takes frames any more.
-fn work(
-    queue: &Mutex<mpsc::Receiver<Job>>,
-    sender: &mpsc::SyncSender<(usize, Result<PackedFrame, EncodeError>)>,
-    spool: &dyn Spool,
-    dictionary: Option<&Dictionary<'_>>,
-    budget: &Budget,
-    meter: &Meter<'_>,
-) {
+fn work(queue: &Mutex<mpsc::Receiver<Job>>, sender: &Results, spool: &dyn Spool, budget: &Budget, meter: &Meter<'_>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
@@ -349,7 +430,7 @@ fn work(
             Raw::Contents(blobs) => len(blobs),
         };
         let share = budget.take(job.policy.memory_bytes(raw_bytes), usize::MAX);
-        let frame = pack_one(&job, spool, dictionary);
+        let frame = pack_one(&job, spool);
         drop(share);
         meter.add(raw_bytes, 0);
         if sender.send((job.number, frame)).is_err() {
@@ -358,7 +439,7 @@ fn work(
     }
 }
 
-fn pack_one(job: &Job, spool: &dyn Spool, dictionary: Option<&Dictionary<'_>>) -> Result<PackedFrame, EncodeError> {
+fn pack_one(job: &Job, spool: &dyn Spool) -> Result<PackedFrame, EncodeError> {
     let gathered;
     let raw = match &job.raw {
         Raw::Memory(bytes) => bytes,
@@ -375,7 +456,7 @@ fn pack_one(job: &Job, spool: &dyn Spool, dictionary: Option<&Dictionary<'_>>) -
             &gathered
         }
     };
-    Ok(pack_frame(job.section, raw, &job.policy, dictionary)?)
+    Ok(pack_frame(job.section, raw, &job.policy, None)?)
 }
 
 #[cfg(test)]

@@ -42,9 +42,13 @@ impl Encoding {
         match self {
             Self::Stored => Ok((Codec::Stored, raw.to_vec())),
             Self::Ppmd7 { order, memory_mib } => {
-                Ok((Codec::Ppmd7 { order, memory_mib }, ppmd7(order, memory_mib, &[raw])?))
+                Ok((Codec::Ppmd7 { order, memory_mib }, ppmd7(order, memory_mib, raw)?))
             }
-            Self::PrimedPpmd7 { memory_mib } => primed(memory_mib, raw, dictionary.ok_or(CodecError::Dictionary(0))?),
+            Self::PrimedPpmd7 { memory_mib } => {
+                let mut encoder = PrimedEncoder::new(*dictionary.ok_or(CodecError::Dictionary(0))?, memory_mib)?;
+                encoder.write(raw)?;
+                encoder.finish()
+            }
             Self::Zstd { level, window_log } => zstd(level, window_log, raw),
             Self::Lzma2 { window } => lzma2(window, raw),
         }
@@ -65,14 +69,17 @@ impl Encoding {
     }
 }
 
-fn ppmd7(order: u8, memory_mib: u16, parts: &[&[u8]]) -> Result<Vec<u8>, CodecError> {
+type Ppmd7Encoder = ppmd_rust::Ppmd7Encoder<Vec<u8>>;
+
+fn ppmd7_encoder(order: u8, memory_mib: u16) -> Result<Ppmd7Encoder, CodecError> {
     let codec = Codec::Ppmd7 { order, memory_mib };
     let memory = u32::try_from(codec.memory_bytes()).map_err(|_| CodecError::Parameters(codec))?;
-    let mut encoder =
-        ppmd_rust::Ppmd7Encoder::new(Vec::new(), u32::from(order), memory).map_err(|e| ppmd_error(e, codec))?;
-    for part in parts {
-        encoder.write_all(part).map_err(|_| CodecError::Damaged("ppmd7"))?;
-    }
+    Ppmd7Encoder::new(Vec::new(), u32::from(order), memory).map_err(|e| ppmd_error(e, codec))
+}
+
+fn ppmd7(order: u8, memory_mib: u16, raw: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let mut encoder = ppmd7_encoder(order, memory_mib)?;
+    encoder.write_all(raw).map_err(|_| CodecError::Damaged("ppmd7"))?;
     encoder.finish(false).map_err(|_| CodecError::Damaged("ppmd7"))
 }
 
@@ -84,14 +91,37 @@ pub(super) fn ppmd_error(error: ppmd_rust::Error, codec: Codec) -> CodecError {
     }
 }
 
-fn primed(memory_mib: u16, raw: &[u8], dictionary: &Dictionary<'_>) -> Result<(Codec, Vec<u8>), CodecError> {
-    let text = dictionary.raw(memory_mib)?;
-    let mut packed = ppmd7(dictionary.order, memory_mib, &[&text, raw])?;
-    // The last bytes of the dictionary's own stream are its flush, or differ by a carry.
-    let shared = packed.iter().zip(dictionary.packed).take_while(|(a, b)| a == b).count();
-    packed.drain(..shared);
-    let shared = u32::try_from(shared).map_err(|_| CodecError::Dictionary(dictionary.id))?;
-    Ok((Codec::PrimedPpmd7 { dictionary: dictionary.id, memory_mib, shared }, packed))
+/// Packs a frame as if the text of a dictionary had gone before it, piece by piece.
+pub struct PrimedEncoder<'a> {
+    dictionary: Dictionary<'a>,
+    memory_mib: u16,
+    encoder: Ppmd7Encoder,
+}
+
+impl<'a> PrimedEncoder<'a> {
+    /// One that knows the text: it takes as long as unpacking and packing it.
+    pub fn new(dictionary: Dictionary<'a>, memory_mib: u16) -> Result<Self, CodecError> {
+        let text = dictionary.raw(memory_mib)?;
+        let mut primed = Self { dictionary, memory_mib, encoder: ppmd7_encoder(dictionary.order, memory_mib)? };
+        primed.write(&text)?;
+        Ok(primed)
+    }
+
+    /// Packs some more.
+    pub fn write(&mut self, raw: &[u8]) -> Result<(), CodecError> {
+        self.encoder.write_all(raw).map_err(|_| CodecError::Damaged("ppmd7"))
+    }
+
+    /// The codec, and the packed bytes without those that every such frame begins with.
+    pub fn finish(self) -> Result<(Codec, Vec<u8>), CodecError> {
+        let Self { dictionary, memory_mib, encoder } = self;
+        let mut packed = encoder.finish(false).map_err(|_| CodecError::Damaged("ppmd7"))?;
+        // The last bytes of the dictionary's own stream are its flush, or differ by a carry.
+        let shared = packed.iter().zip(dictionary.packed).take_while(|(a, b)| a == b).count();
+        packed.drain(..shared);
+        let shared = u32::try_from(shared).map_err(|_| CodecError::Dictionary(dictionary.id))?;
+        Ok((Codec::PrimedPpmd7 { dictionary: dictionary.id, memory_mib, shared }, packed))
+    }
 }
 
 fn zstd(level: i32, window_log: u8, raw: &[u8]) -> Result<(Codec, Vec<u8>), CodecError> {

@@ -14,7 +14,7 @@ mod tests;
 
 pub use contents::frame_cuts;
 pub use dictionary::{DICTIONARIES, Dictionary};
-pub use encoding::Encoding;
+pub use encoding::{Encoding, PrimedEncoder};
 pub use filter::{Filter, FilterReader};
 pub use policy::{FramePolicy, Packed, is_incompressible};
 pub use unpacker::Unpacker;

@@ -40,22 +40,19 @@ impl FramePolicy {
         Self::Smallest(vec![encoding])
     }
 
-    /// For derivations: PPMd7 of three orders, since long ones misbehave now and then, and primed where there is a
-    /// dictionary of `dictionary_bytes`. `max_memory_mib` caps the model.
-    pub fn derivations(raw_bytes: u64, max_memory_mib: u16, dictionary_bytes: u64) -> Self {
+    /// For derivations that are not primed: PPMd7 of three orders, since long ones misbehave now and then.
+    /// `max_memory_mib` caps the model.
+    pub fn derivations(raw_bytes: u64, max_memory_mib: u16) -> Self {
         // Measured on records of four closures: the least memory in which the model never starts anew.
         let orders = [(32, 52), (24, 40), (16, 30)];
-        let memory = |times| model_memory(raw_bytes.saturating_add(dictionary_bytes), times, max_memory_mib);
-        let mut candidates: Vec<_> =
-            orders.map(|(order, times)| Encoding::Ppmd7 { order, memory_mib: memory(times) }).into();
-        if dictionary_bytes > 0 {
-            // Primed wins wherever the dictionary is not small beside the frame; then nothing else is worth its time.
-            if raw_bytes < dictionary_bytes * 8 {
-                candidates.clear();
-            }
-            candidates.insert(0, Encoding::PrimedPpmd7 { memory_mib: memory(30) });
-        }
-        Self::Smallest(candidates)
+        let memory = |times| model_memory(raw_bytes, times, max_memory_mib);
+        Self::Smallest(orders.map(|(order, times)| Encoding::Ppmd7 { order, memory_mib: memory(times) }).into())
+    }
+
+    /// Memory in MiB for records that are primed and packed while they are written, so that their length is not known: from
+    /// that of the texts, which are five to seven times as long, and that of the dictionary.
+    pub fn record_memory(text_bytes: u64, dictionary_bytes: u64) -> u16 {
+        model_memory(dictionary_bytes.saturating_add(text_bytes / 6), 30, 64)
     }
 
     /// For lists of names: PPMd7 of low order.

@@ -162,7 +162,7 @@ fn a_primed_frame_costs_what_the_dictionary_does_not_know() {
 
 #[test]
 fn a_policy_keeps_the_smallest_and_stores_what_does_not_pack() {
-    let policy = FramePolicy::derivations(20_000, 64, 0);
+    let policy = FramePolicy::derivations(20_000, 64);
     let packed = policy.pack(&text(20_000), None).unwrap();
     assert!(matches!(packed.codec, Codec::Ppmd7 { memory_mib: 1, .. }), "{}", packed.codec);
     let FramePolicy::Smallest(candidates) = &policy else { panic!("{policy:?}") };

@@ -143,6 +143,54 @@ impl Derivation {
     }
 }
 
+/// The part of a text that says what a derivation makes and refers to, as it stands there.
+pub(crate) struct Front<'a> {
+    /// Names and paths of outputs.
+    pub(crate) outputs: Vec<(&'a [u8], &'a [u8])>,
+    /// Paths of input derivations, and how many of the wanted outputs are theirs.
+    pub(crate) inputs: Vec<(&'a [u8], usize)>,
+    /// Names of wanted outputs, input by input.
+    pub(crate) wanted: Vec<&'a [u8]>,
+    /// Input sources.
+    pub(crate) sources: Vec<&'a [u8]>,
+    /// The text behind it.
+    pub(crate) rest: &'a [u8],
+}
+
+impl<'a> Front<'a> {
+    /// Reads it; `None` for what no Nix prints, and for the versioned form.
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut parser = Parser { text, at: 0 };
+        let (mut outputs, mut inputs, mut wanted, mut sources) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let parsed = parser.expect(b"Derive(", "").and_then(|()| {
+            parser.list(|p| {
+                p.expect(b"(", "")?;
+                let name = p.plain()?;
+                p.expect(b",", "")?;
+                outputs.push((name, p.plain()?));
+                for _ in 0..2 {
+                    p.expect(b",", "")?;
+                    p.plain()?;
+                }
+                p.expect(b")", "")
+            })?;
+            parser.expect(b",", "")?;
+            parser.list(|p| {
+                p.expect(b"(", "")?;
+                let path = p.plain()?;
+                p.expect(b",", "")?;
+                let before = wanted.len();
+                p.list(|p| p.plain().map(|name| wanted.push(name)))?;
+                inputs.push((path, wanted.len() - before));
+                p.expect(b")", "")
+            })?;
+            parser.expect(b",", "")?;
+            parser.list(|p| p.plain().map(|path| sources.push(path)))
+        });
+        parsed.ok().map(|()| Self { outputs, inputs, wanted, sources, rest: &text[parser.at..] })
+    }
+}
+
 /// A string without escapes, as Nix prints paths, names and hashes.
 fn plain(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
@@ -196,7 +244,20 @@ struct Parser<'a> {
     at: usize,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    /// A string without escapes.
+    fn plain(&mut self) -> Result<&'a [u8], ATermError> {
+        self.expect(b"\"", "a string")?;
+        let rest = &self.text[self.at..];
+        match memchr::memchr2(b'"', b'\\', rest) {
+            Some(n) if rest[n] == b'"' => {
+                self.at += n + 1;
+                Ok(&rest[..n])
+            }
+            _ => Err(self.error("the end of a string")),
+        }
+    }
+
     fn error(&self, expected: &'static str) -> ATermError {
         ATermError { expected, offset: self.at }
     }
@@ -241,7 +302,7 @@ impl Parser<'_> {
         let mut out = Vec::new();
         loop {
             let rest = &self.text[self.at..];
-            let Some(n) = rest.iter().position(|b| *b == b'"' || *b == b'\\') else {
+            let Some(n) = memchr::memchr2(b'"', b'\\', rest) else {
                 return Err(self.error("the end of a string"));
             };
             out.extend_from_slice(&rest[..n]);

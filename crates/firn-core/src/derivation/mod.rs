@@ -9,6 +9,7 @@ mod modulo;
 mod tests;
 
 pub use aterm::ATermError;
+pub(crate) use aterm::Front;
 pub use modulo::{FixedOutput, InputHash, fixed_output_path, hash_modulo, output_name, output_path};
 
 /// One output: all four fields as they stand in the text.

@@ -58,18 +58,19 @@ pub fn pack_frame(
     policy: &FramePolicy,
     dictionary: Option<&Dictionary<'_>>,
 ) -> Result<PackedFrame, CodecError> {
-    let Packed { codec, filter, bytes } = policy.pack(raw, dictionary)?;
-    let digest = sha256(&bytes);
-    let header = FrameHeader {
-        section,
-        codec,
-        filter,
-        raw_bytes: raw.len() as u64,
-        packed_bytes: bytes.len() as u64,
-        check: check_of(&digest),
-    };
-    let position = FramePosition { section: Some(section), index: 0, offset: 0 };
-    Ok(PackedFrame { header, digest, position, bytes })
+    Ok(PackedFrame::new(section, raw.len() as u64, policy.pack(raw, dictionary)?))
+}
+
+impl PackedFrame {
+    /// A frame of so many raw bytes that were packed elsewhere.
+    pub fn new(section: Section, raw_bytes: u64, packed: Packed) -> Self {
+        let Packed { codec, filter, bytes } = packed;
+        let digest = sha256(&bytes);
+        let packed_bytes = bytes.len() as u64;
+        let header = FrameHeader { section, codec, filter, raw_bytes, packed_bytes, check: check_of(&digest) };
+        let position = FramePosition { section: Some(section), index: 0, offset: 0 };
+        Self { header, digest, position, bytes }
+    }
 }
 
 pub(super) fn check_of(digest: &Sha256) -> [u8; CHECK_BYTES] {

@@ -17,6 +17,11 @@ impl<'a> Input<'a> {
         Self { reader, buffer: vec![0; 1 << 15], at: 0, end: 0, before: 0 }
     }
 
+    /// One over bytes in memory; `end` is a reader at its end.
+    pub(super) fn of(bytes: &[u8], end: &'a mut dyn Read) -> Self {
+        Self { reader: end, buffer: bytes.to_vec(), at: 0, end: bytes.len(), before: 0 }
+    }
+
     /// Position in the section.
     pub(super) fn offset(&self) -> u64 {
         self.before + self.at as u64
@@ -29,6 +34,9 @@ impl<'a> Input<'a> {
     fn fill(&mut self) -> Result<bool, RecipeError> {
         self.before += self.end as u64;
         (self.at, self.end) = (0, 0);
+        if self.buffer.is_empty() {
+            return Ok(false);
+        }
         loop {
             match self.reader.read(&mut self.buffer) {
                 Ok(n) => {

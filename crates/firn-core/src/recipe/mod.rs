@@ -27,7 +27,7 @@ use crate::{
 pub use contents::{LARGE, Lane};
 pub use source_names::{SourceDigest, SourceList};
 use std::io::{self, Read};
-pub use write::{EncodedRecipe, Told, encode};
+pub use write::{EncodedRecipe, Tell, Told, encode};
 
 /// Bounds that a reader sets, from the header of the file and from its own limits.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ impl<'a> DerivationReader<'a> {
             return Err(self.records.error("there are more derivations than declared"));
         }
         let limit = self.limits.derivation.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let record = self.state.read_record(&mut self.records, &mut self.hashes, limit)?;
+        let record = self.state.read_record(&mut self.records, &mut self.hashes, limit, None)?;
         self.left = self
             .left
             .checked_sub(record.text.len() as u64)

@@ -1,8 +1,9 @@
 //! In which order derivations and sources travel, and which path stands for what.
 
 use super::{RecipeError, state::Reference};
-use crate::{derivation::Derivation, hash, store_path::StoreDir};
-use std::collections::{HashMap, HashSet};
+use crate::{derivation::Front, hash, store_path::StoreDir};
+use foldhash::{HashMap, HashSet};
+use memchr::memmem::Finder;
 
 /// What a store path of the closure may stand for, by its hash part.
 pub(super) type Targets = HashMap<[u8; 20], Vec<Target>>;
@@ -32,34 +33,20 @@ pub(super) fn add_target(targets: &mut Targets, base: &[u8], reference: Referenc
 }
 
 /// Calls `found` for all targets of each store path in a text, with the length of the path after the directory.
-pub(super) fn for_each_path<'a>(text: &[u8], prefix: &[u8], targets: &'a Targets, mut found: impl FnMut(&'a [Target])) {
+fn for_each_path<'a>(text: &[u8], prefix: &Finder<'_>, targets: &'a Targets, mut found: impl FnMut(&'a [Target])) {
     let mut at = 0;
-    while let Some(n) = find(&text[at..], prefix) {
-        at += n + prefix.len();
+    while let Some(n) = prefix.find(&text[at..]) {
+        at += n + prefix.needle().len();
         if let Some(list) = text.get(at..at + 32).and_then(hash::from_base32::<20>).and_then(|d| targets.get(&d)) {
             found(list);
         }
     }
 }
 
-/// First position of `needle`, which is not empty.
-fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    let (first, last) = (needle[0], text.len().checked_sub(needle.len())?);
-    let mut at = 0;
-    while at <= last {
-        at += text[at..=last].iter().position(|b| *b == first)?;
-        if text[at..].starts_with(needle) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
-}
-
 /// What a derivation wants, by the numbers of `actual` references.
-pub(super) fn wants(drv: &Derivation, prefix: &[u8], targets: &Targets, actual: &[Reference]) -> Wants {
+pub(super) fn wants(front: &Front<'_>, prefix: &Finder<'_>, targets: &Targets, actual: &[Reference]) -> Wants {
     let mut wants = Wants::default();
-    let mut noted = HashSet::new();
+    let mut noted = HashSet::default();
     let mut note = |reference: Reference| {
         let (list, whole, number) = match reference {
             Reference::Output(n, _) | Reference::Derivation(n) => (&mut wants.derivations, Reference::Derivation(n), n),
@@ -69,16 +56,12 @@ pub(super) fn wants(drv: &Derivation, prefix: &[u8], targets: &Targets, actual: 
             list.push(number);
         }
     };
-    let mut scan = |text: &[u8]| {
-        for_each_path(text, prefix, targets, |list| {
-            if let Some(target) = list.iter().find(|t| actual.binary_search(&t.reference).is_ok()) {
-                note(target.reference);
-            }
-        });
-    };
-    scan(&drv.builder);
-    drv.args.iter().for_each(|arg| scan(arg));
-    drv.env.iter().for_each(|(_, value)| scan(value));
+    // No byte of a path is ever escaped.
+    for_each_path(front.rest, prefix, targets, |list| {
+        if let Some(target) = list.iter().find(|t| actual.binary_search(&t.reference).is_ok()) {
+            note(target.reference);
+        }
+    });
     actual.iter().for_each(|reference| note(*reference));
     wants
 }
@@ -121,24 +104,27 @@ pub(super) fn derivations(wants: &[Wants], roots: &[u32]) -> Result<Vec<u32>, Re
 
 /// References of a derivation by number: every wanted output, every source, and every derivation among the sources.
 pub(super) fn actual(
-    drv: &Derivation,
+    front: &Front<'_>,
     store_dir: &StoreDir,
     number: &dyn Fn(&[u8]) -> Option<Reference>,
     output: &dyn Fn(u32, &[u8]) -> Option<u32>,
 ) -> Option<Vec<Reference>> {
     let prefix = store_dir.as_str().len() + 1;
     let mut references = Vec::new();
-    for input in &drv.inputs {
-        let Reference::Derivation(id) = number(input.path.get(prefix..)?)? else { return None };
-        for name in &input.outputs {
-            references.push(Reference::Output(id, output(id, name)?));
-        }
+    let mut wanted = front.wanted.as_slice();
+    for (path, outputs) in &front.inputs {
+        let Reference::Derivation(id) = number(path.get(prefix..)?)? else { return None };
         // An input of which no output is wanted has no place in a record.
-        if input.outputs.is_empty() {
+        if *outputs == 0 {
             return None;
         }
+        let (names, after) = wanted.split_at_checked(*outputs)?;
+        wanted = after;
+        for name in names {
+            references.push(Reference::Output(id, output(id, name)?));
+        }
     }
-    for source in &drv.sources {
+    for source in &front.sources {
         references.push(number(source.get(prefix..)?)?);
     }
     references.sort_unstable();

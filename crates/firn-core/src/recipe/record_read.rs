@@ -7,8 +7,9 @@ use super::{
     token::{self, NameParts},
 };
 use crate::{
+    closure::ProvenPath,
     derivation::{self, Derivation, FixedOutput, Output, hash_modulo, output_path},
-    hash::sha256,
+    hash::{Sha256, sha256},
     store_path::{StorePath, StorePathError},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,14 @@ pub(super) struct ReadRecord {
     pub(super) path: StorePath,
     /// What it refers to, sorted.
     pub(super) references: Vec<StorePath>,
+}
+
+/// What a writer knows of the record that it reads back.
+pub(super) struct Expected<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) path: &'a ProvenPath,
+    /// Masked hash of the derivation in the text, where the writer needed it.
+    pub(super) masked: Option<Sha256>,
 }
 
 /// What a record says beside its values.
@@ -56,13 +65,14 @@ impl State {
         input: &mut Input<'_>,
         hashes: &mut Input<'_>,
         limit: usize,
+        expected: Option<&Expected<'_>>,
     ) -> Result<ReadRecord, RecipeError> {
         let record = match input.peek()? {
             token::RAW => {
                 input.byte()?;
-                self.read_raw(input, limit)?
+                self.read_raw(input, limit, expected)?
             }
-            _ => self.read_fields(input, hashes, limit)?,
+            _ => self.read_fields(input, hashes, limit, expected)?,
         };
         if self.known.len() >= token::MAX_IDS as usize {
             return Err(input.error("there are too many derivations"));
@@ -71,7 +81,12 @@ impl State {
         Ok(record)
     }
 
-    fn read_raw(&mut self, input: &mut Input<'_>, limit: usize) -> Result<ReadRecord, RecipeError> {
+    fn read_raw(
+        &mut self,
+        input: &mut Input<'_>,
+        limit: usize,
+        expected: Option<&Expected<'_>>,
+    ) -> Result<ReadRecord, RecipeError> {
         let name = input.string(crate::MAX_NAME)?;
         let mut references = BTreeSet::new();
         for _ in 0..input.number()? {
@@ -82,7 +97,8 @@ impl State {
         let mut text = Vec::new();
         input.take(&mut text, len, limit as u64)?;
         let drv = Derivation::parse(&text).unwrap_or_default();
-        self.add(&name, text, references.into_iter().collect(), &drv, input)
+        let ids = self.ids_of_inputs(&drv);
+        self.add(&name, text, references.into_iter().collect(), &drv, ids, input, expected)
     }
 
     fn read_fields(
@@ -90,6 +106,7 @@ impl State {
         input: &mut Input<'_>,
         hashes: &mut Input<'_>,
         limit: usize,
+        expected: Option<&Expected<'_>>,
     ) -> Result<ReadRecord, RecipeError> {
         let name = if input.peek()? == token::NAME {
             input.byte()?;
@@ -152,7 +169,7 @@ impl State {
         let references = &(&references - &exceptions.removed) | &exceptions.added;
         let name = parts.name;
         let ids = self.set_inputs(&mut drv, &references).ok_or_else(|| input.error("a reference to nothing"))?;
-        self.complete(&name, &mut drv, &ids, &exceptions)?;
+        self.complete(&name, &mut drv, &ids, &exceptions, expected.and_then(|e| e.masked))?;
         let mut references: Vec<StorePath> = ids.iter().map(|id| self.known[*id as usize].path.clone()).collect();
         for source in &drv.sources {
             references.push(self.store_dir.parse(source)?);
@@ -163,7 +180,7 @@ impl State {
         if text.len() > limit.saturating_mul(2) {
             return Err(input.error("a text is longer than the limit"));
         }
-        self.add(&name, text, references, &drv, input)
+        self.add(&name, text, references, &drv, Some(ids), input, expected)
     }
 
     fn key(&self, number: usize, input: &Input<'_>) -> Result<Vec<u8>, RecipeError> {
@@ -203,6 +220,7 @@ impl State {
         drv: &mut Derivation,
         inputs: &[u32],
         exceptions: &Exceptions,
+        masked: Option<Sha256>,
     ) -> Result<(), StorePathError> {
         let structured = drv.env(b"__json").is_some();
         for (bit, key) in IMPLIED.iter().enumerate() {
@@ -232,7 +250,8 @@ impl State {
         let with_entry = names.iter().filter(|name| !exceptions.no_entry.contains(*name));
         insert_all(drv, with_entry.map(|name| (name.clone(), Vec::new())).collect());
         drv.outputs = names.iter().map(|n| Output { name: n.clone(), ..Output::default() }).collect();
-        let Some(masked) = hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?)) else { return Ok(()) };
+        let masked = masked.or_else(|| hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?)));
+        let Some(masked) = masked else { return Ok(()) };
         for output in &mut drv.outputs {
             let path = output_path(&self.store_dir, &masked, name, &output.name)?;
             output.path = self.store_dir.display(&path).into_bytes();
@@ -247,22 +266,63 @@ impl State {
         Ok(())
     }
 
-    /// Records a derivation whose text is known.
+    /// Whether [`State::complete`] would give the outputs that a derivation has. The masked hash, if it was needed.
+    pub(super) fn follow_outputs(
+        &self,
+        name: &[u8],
+        drv: &Derivation,
+        inputs: &[u32],
+        masked: &mut Option<Sha256>,
+    ) -> Result<bool, StorePathError> {
+        let names = attributes::outputs(drv);
+        if let Some(fixed) = fixed_output(drv, &names) {
+            let path = derivation::fixed_output_path(&self.store_dir, &fixed, name)?;
+            let path = self.store_dir.display(&path).into_bytes();
+            let output = Output { name: names[0].clone(), path, algorithm: fixed.algorithm, hash: fixed.hash };
+            return Ok(drv.outputs == [output]);
+        }
+        let plain = |o: &Output| o.algorithm.is_empty() && o.hash.is_empty() && drv.env(&o.name) != Some(b"");
+        if !drv.outputs.iter().map(|o| &o.name).eq(&names) || !drv.outputs.iter().all(plain) {
+            return Ok(false);
+        }
+        *masked = hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?));
+        for output in &drv.outputs {
+            let path = match masked {
+                Some(masked) => self.store_dir.display(&output_path(&self.store_dir, masked, name, &output.name)?),
+                None => String::new(),
+            };
+            if output.path != path.as_bytes() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Records a derivation whose text is known, and the ids of its inputs.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one derivation")]
     fn add(
         &mut self,
         name: &[u8],
         text: Vec<u8>,
         references: Vec<StorePath>,
         drv: &Derivation,
+        ids: Option<Vec<u32>>,
         input: &Input<'_>,
+        expected: Option<&Expected<'_>>,
     ) -> Result<ReadRecord, RecipeError> {
-        let file_name = [name, b".drv"].concat();
-        let digest = sha256(&text);
-        let path = crate::address_path(&self.store_dir, crate::Address::Text, &digest, &references, &file_name)?;
-        let path = path.ok_or_else(|| input.error("a derivation without an address"))?;
+        // The path of equal texts with equal references is proven.
+        let known = expected.filter(|e| e.text == text && e.path.references() == references).map(|e| e.path.path());
+        let path = match known {
+            Some(path) => path.clone(),
+            None => {
+                let (digest, file_name) = (sha256(&text), [name, b".drv"].concat());
+                let path = crate::address_path(&self.store_dir, crate::Address::Text, &digest, &references, &file_name);
+                path?.ok_or_else(|| input.error("a derivation without an address"))?
+            }
+        };
         let input_hash = drv.fixed_input_hash().or_else(|| {
             let known = !drv.versioned && drv.outputs.iter().all(|o| !o.path.is_empty());
-            let ids = known.then(|| self.ids_of_inputs(drv)).flatten()?;
+            let ids = ids.filter(|_| known)?;
             hash_modulo(drv, false, |i| self.input_hash(*ids.get(i)?))
         });
         let mut outputs: Vec<KnownOutput> = drv

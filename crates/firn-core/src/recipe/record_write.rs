@@ -1,14 +1,18 @@
 //! From a derivation to a record. Whatever is written is read back and compared by the caller.
 
 use super::{
-    RecipeError, hash_text,
+    hash_text,
     order::Targets,
     record_read::{Exceptions, IMPLIED, exception},
     state::{ARGS, BUILDER, FIRST_KEY, Reference, SYSTEM, State},
     token::{self, NameParts, push_id, push_number},
 };
-use crate::{derivation::Derivation, hash};
-use std::collections::{BTreeSet, HashMap};
+use crate::{
+    derivation::Derivation,
+    hash::{self, Sha256},
+};
+use foldhash::HashMap;
+use std::collections::BTreeSet;
 
 /// What the writer knows beside the state that it shares with the reader. References are by id.
 pub(super) struct Dictionary {
@@ -43,6 +47,8 @@ const MAX_BELOW: usize = 200;
 pub(super) struct WrittenRecord {
     pub(super) bytes: Vec<u8>,
     pub(super) new_hashes: Vec<Vec<u8>>,
+    /// Masked hash of the derivation, where it was needed.
+    pub(super) masked: Option<Sha256>,
 }
 
 /// Writes the record of a text that cannot be taken apart.
@@ -56,7 +62,7 @@ pub(super) fn write_raw(name: &[u8], references: &[Reference], text: &[u8]) -> W
     }
     push_number(&mut bytes, text.len() as u64);
     bytes.extend_from_slice(text);
-    WrittenRecord { bytes, new_hashes: Vec::new() }
+    WrittenRecord { bytes, new_hashes: Vec::new(), masked: None }
 }
 
 fn push_reference(out: &mut Vec<u8>, reference: Reference) {
@@ -84,13 +90,11 @@ pub(super) fn write_record(
     name: &[u8],
     drv: &Derivation,
     actual: &[Reference],
-) -> Result<Option<WrittenRecord>, RecipeError> {
+) -> Option<WrittenRecord> {
     // A NUL ends the names of keys and outputs.
     let named = drv.env.iter().map(|(key, _)| key).chain(drv.outputs.iter().map(|o| &o.name)).all(|n| !n.contains(&0));
     let canonical = named && !drv.versioned && drv.env.windows(2).all(|pair| pair[0].0 < pair[1].0);
-    let Some(exceptions) = canonical.then(|| exceptions_of(state, name, drv, actual)).transpose()?.flatten() else {
-        return Ok(None);
-    };
+    let (exceptions, masked) = canonical.then(|| exceptions_of(state, name, drv)).flatten()?;
     let mut writer = RecordWriter {
         state,
         dictionary,
@@ -98,7 +102,7 @@ pub(super) fn write_record(
         parts: NameParts::new(name.to_vec()),
         out: Vec::with_capacity(1024),
         new_hashes: Vec::new(),
-        new_positions: HashMap::new(),
+        new_positions: HashMap::default(),
         top: state.stack[state.stack.len().saturating_sub(MAX_BELOW)..].to_vec(),
         below: state.stack.len().saturating_sub(MAX_BELOW),
         used_sources: state.used_sources,
@@ -115,7 +119,7 @@ pub(super) fn write_record(
         }
     }
     writer.end(exceptions);
-    Ok(Some(WrittenRecord { bytes: writer.out, new_hashes: writer.new_hashes }))
+    Some(WrittenRecord { bytes: writer.out, new_hashes: writer.new_hashes, masked })
 }
 
 /// Whether the reader adds a variable by itself.
@@ -130,13 +134,17 @@ fn is_implied(drv: &Derivation, key: &[u8], value: &[u8], name: &[u8], exception
     drv.outputs.iter().any(|o| o.name == key && o.path == value)
 }
 
-/// What of a derivation does not follow from the rest; `None` when nothing helps.
-fn exceptions_of(
-    state: &State,
-    name: &[u8],
-    drv: &Derivation,
-    actual: &[Reference],
-) -> Result<Option<Exceptions>, RecipeError> {
+/// What of a derivation does not follow from the rest, and its masked hash where outputs follow from that; `None` when
+/// nothing helps.
+fn exceptions_of(state: &State, name: &[u8], drv: &Derivation) -> Option<(Exceptions, Option<Sha256>)> {
+    // As the reader computes them: sorted, each once.
+    let is_sorted = |list: &[Vec<u8>]| list.windows(2).all(|pair| pair[0] < pair[1]);
+    if !drv.inputs.windows(2).all(|pair| pair[0].path < pair[1].path)
+        || !drv.inputs.iter().all(|input| is_sorted(&input.outputs))
+        || !is_sorted(&drv.sources)
+    {
+        return None;
+    }
     let mut exceptions = Exceptions::default();
     let structured = drv.env(b"__json").is_some();
     for (bit, key) in IMPLIED.iter().enumerate() {
@@ -149,24 +157,12 @@ fn exceptions_of(
     }
     let no_entry = drv.outputs.iter().filter(|o| drv.env(&o.name).is_none());
     exceptions.no_entry = no_entry.map(|o| o.name.clone()).collect();
-    let references: BTreeSet<Reference> = actual.iter().copied().collect();
-    for explicit in [false, true] {
-        if explicit {
-            exceptions.outputs = Some(drv.outputs.clone());
-        }
-        let mut guess = drv.clone();
-        guess.outputs.clear();
-        guess.env.retain(|(key, value)| !is_implied(drv, key, value, name, &exceptions));
-        let Some(ids) = state.set_inputs(&mut guess, &references) else { return Ok(None) };
-        if (&guess.inputs, &guess.sources) != (&drv.inputs, &drv.sources) {
-            return Ok(None);
-        }
-        // A guess that gives no valid path was wrong, as one that gives another.
-        if state.complete(name, &mut guess, &ids, &exceptions).is_ok() && guess == *drv {
-            return Ok(Some(exceptions));
-        }
+    let ids = state.ids_of_inputs(drv)?;
+    let mut masked = None;
+    if !state.follow_outputs(name, drv, &ids, &mut masked).unwrap_or(false) {
+        exceptions.outputs = Some(drv.outputs.clone());
     }
-    Ok(None)
+    Some((exceptions, masked))
 }
 
 impl RecordWriter<'_> {

@@ -6,7 +6,7 @@ use crate::{
     hash::Sha256,
     store_path::{StoreDir, StorePath},
 };
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// A derivation that was read.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl State {
             store_dir: store_dir.clone(),
             prefix: format!("{store_dir}/").into_bytes(),
             known: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             sources,
             used_sources: 0,
             stack: Vec::new(),

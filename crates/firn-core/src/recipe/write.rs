@@ -5,6 +5,7 @@ use super::{
     contents::Lane,
     input::Input,
     order::{self, Wants},
+    record_read::Expected,
     record_write::{Dictionary, write_raw, write_record},
     source_names,
     state::{Reference, State},
@@ -12,14 +13,13 @@ use super::{
 use crate::{
     archive::Node,
     closure::{Proven, ProvenPath},
-    derivation::Derivation,
+    derivation::{Derivation, Front},
     spool::{Blob, Spool},
     store_path::StorePath,
 };
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    io,
-};
+use foldhash::{HashMap, HashMapExt, HashSet};
+use memchr::memmem::Finder;
+use std::io;
 
 /// The sections of a recipe, not yet compressed.
 pub struct EncodedRecipe {
@@ -51,23 +51,40 @@ struct Item<'a> {
     actual: Option<Vec<Reference>>,
 }
 
-/// Told the contents of sources in the order in which they travel.
-pub type Told<'a> = &'a mut dyn FnMut(&[(Blob, Lane)]);
+/// What is known while the rest is still being taken apart: packing it may begin.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// Contents of sources in the order in which they travel: all of them, once, before the first record.
+    Sources(&'a [(Blob, Lane)]),
+    /// The next bytes of section `derivations`.
+    Records(&'a [u8]),
+}
 
-/// Takes a closure apart. The result depends on the closure alone. `is_dense` tells whether contents will not compress;
-/// `sources` is told the contents in order, once, before records are written: packing them may begin.
+/// See [`Told`].
+pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>);
+
+/// How many bytes of records are told at once.
+const TOLD_RECORDS: usize = 32 << 10;
+
+/// Takes a closure apart. The result depends on the closure alone. `is_dense` tells whether contents will not compress.
 pub fn encode(
     closure: &Proven,
     spool: &dyn Spool,
     is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
-    sources: Told<'_>,
+    tell: Tell<'_>,
 ) -> Result<EncodedRecipe, RecipeError> {
-    let mut force_raw = HashSet::new();
-    let mut told = false;
+    let mut force_raw = HashSet::default();
+    // What is made raw later leaves the order and all records before it as they are.
+    let (mut sources_told, mut records_told) = (false, 0);
     loop {
-        let tell = &mut |contents: &[(Blob, Lane)]| {
-            if !std::mem::replace(&mut told, true) {
-                sources(contents);
+        let tell = &mut |encoded: &EncodedRecipe, all: bool| {
+            if !std::mem::replace(&mut sources_told, true) {
+                tell(Told::Sources(&encoded.contents));
+            }
+            let new = encoded.derivations.get(records_told..).unwrap_or_default();
+            if new.len() >= if all { 1 } else { TOLD_RECORDS } {
+                tell(Told::Records(new));
+                records_told += new.len();
             }
         };
         match encode_once(closure, spool, is_dense, tell, &force_raw) {
@@ -85,7 +102,7 @@ fn encode_once(
     closure: &Proven,
     spool: &dyn Spool,
     is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
-    tell: Told<'_>,
+    tell: &mut dyn FnMut(&EncodedRecipe, bool),
     force_raw: &HashSet<StorePath>,
 ) -> Result<EncodedRecipe, RecipeError> {
     let store_dir = closure.store_dir();
@@ -101,9 +118,9 @@ fn encode_once(
     let mut targets = order::Targets::with_capacity(numbers.len() * 2);
     let mut outputs: Vec<Vec<Box<[u8]>>> = Vec::with_capacity(drvs.len());
     for (i, path) in drvs.iter().enumerate() {
-        let parsed = Derivation::parse(&spool.get(text_of(path))?).unwrap_or_default();
-        let mut names: Vec<(Vec<u8>, Vec<u8>)> = parsed.outputs.into_iter().map(|o| (o.name, o.path)).collect();
-        names.sort();
+        let text = spool.get(text_of(path))?;
+        let mut names = Front::parse(&text).map(|front| front.outputs).unwrap_or_default();
+        names.sort_unstable();
         for (index, (_, output)) in names.iter().enumerate() {
             let base = output.strip_prefix(prefix.as_slice()).unwrap_or_default();
             order::add_target(&mut targets, base, Reference::Output(i as u32, index as u32));
@@ -117,23 +134,27 @@ fn encode_once(
 
     let number = |base: &[u8]| numbers.get(std::str::from_utf8(base).ok()?).copied();
     let output = |id: u32, name: &[u8]| outputs[id as usize].iter().position(|o| **o == *name).map(|i| i as u32);
+    let finder = Finder::new(&prefix);
     let mut items = Vec::with_capacity(drvs.len());
     let mut wants = Vec::with_capacity(drvs.len());
     for path in &drvs {
         let text = text_of(path);
-        let parsed = Derivation::parse(&spool.get(text)?).ok().filter(|d| !d.versioned);
-        let actual = parsed.as_ref().and_then(|drv| order::actual(drv, store_dir, &number, &output));
+        let bytes = spool.get(text)?;
+        let front = Front::parse(&bytes);
+        let actual = front.as_ref().and_then(|front| order::actual(front, store_dir, &number, &output));
         // A text that looks like a derivation may have been added with references of its own.
         let actual = actual.filter(|actual| {
             let path_of = |reference: &Reference| match *reference {
                 Reference::Output(n, _) | Reference::Derivation(n) => drvs[n as usize].path(),
                 Reference::Source(n) => sources[n as usize].path(),
             };
-            let implied: BTreeSet<&StorePath> = actual.iter().map(path_of).collect();
+            let mut implied: Vec<&StorePath> = actual.iter().map(path_of).collect();
+            implied.sort_unstable();
+            implied.dedup();
             implied.into_iter().eq(path.references())
         });
-        wants.push(match (&parsed, &actual) {
-            (Some(drv), Some(actual)) => order::wants(drv, &prefix, &targets, actual),
+        wants.push(match (&front, &actual) {
+            (Some(front), Some(actual)) => order::wants(front, &finder, &targets, actual),
             _ => {
                 let mut raw = Wants::default();
                 for reference in path.references() {
@@ -170,9 +191,8 @@ fn encode_once(
 
     let ordered: Vec<&ProvenPath> = source_order.iter().map(|n| sources[*n as usize]).collect();
     let names = source_names::write(&ordered, spool, is_dense)?;
-    tell(&names.contents);
     let mut state = State::new(store_dir, ordered.iter().map(|p| p.path().clone()).collect());
-    let mut dictionary = Dictionary { targets, hashes: HashMap::new() };
+    let mut dictionary = Dictionary { targets, hashes: HashMap::default() };
     let mut encoded = EncodedRecipe {
         source_names: names.section,
         contents: names.contents,
@@ -184,6 +204,7 @@ fn encode_once(
         text_bytes: 0,
         raw: Vec::new(),
     };
+    tell(&encoded, false);
     for n in &sequence {
         let item = &items[*n as usize];
         let text = spool.get(item.text)?;
@@ -197,7 +218,7 @@ fn encode_once(
         {
             let mut actual: Vec<Reference> = actual.iter().map(|r| to_id(*r)).collect();
             actual.sort_unstable();
-            record = write_record(&state, &dictionary, name, &drv, &actual)?;
+            record = write_record(&state, &dictionary, name, &drv, &actual);
         }
         let record = match record {
             Some(record) => record,
@@ -209,8 +230,10 @@ fn encode_once(
             }
         };
         let new_hashes = record.new_hashes.concat();
-        let (mut bytes, mut hashes) = (record.bytes.as_slice(), new_hashes.as_slice());
-        let read = state.read_record(&mut Input::new(&mut bytes), &mut Input::new(&mut hashes), text.len() * 2);
+        let expected = Expected { text: &text, path: item.path, masked: record.masked };
+        let (end, no_more) = (&mut io::empty(), &mut io::empty());
+        let (mut bytes, mut hashes) = (Input::of(&record.bytes, end), Input::of(&new_hashes, no_more));
+        let read = state.read_record(&mut bytes, &mut hashes, text.len() * 2, Some(&expected));
         match read {
             Ok(read) if read.text == text && read.path == *item.path.path() => {}
             _ => return Err(RecipeError::NotReversible(item.path.path().clone())),
@@ -221,7 +244,9 @@ fn encode_once(
         encoded.derivations.extend_from_slice(&record.bytes);
         encoded.record_bytes.push(record.bytes.len());
         encoded.hashes.extend_from_slice(&new_hashes);
+        tell(&encoded, false);
     }
+    tell(&encoded, true);
     Ok(encoded)
 }
 

@@ -1,6 +1,7 @@
 //! Which words of a text are worth a code.
 
-use std::{cmp::Reverse, collections::HashMap};
+use foldhash::HashMap;
+use std::cmp::Reverse;
 
 /// What counts as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Tokens {
 /// The words that save most, in the order of their codes: `one` of one byte, then at most `two` of two. Each kind is
 /// sorted, since neighbours in the dictionary then share their beginnings.
 pub(super) fn choose(text: &[u8], tokens: Tokens, codes: impl Fn(usize) -> (usize, usize)) -> Vec<&[u8]> {
-    let mut counts: HashMap<&[u8], usize> = HashMap::new();
+    let mut counts: HashMap<&[u8], usize> = HashMap::default();
     let mut rest = text;
     while !rest.is_empty() {
         let (token, after) = rest.split_at(tokens.take(rest));

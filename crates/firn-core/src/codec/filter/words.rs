@@ -4,10 +4,8 @@ use super::{
     CodecError, Unpacker,
     vocabulary::{Tokens, choose},
 };
-use std::{
-    collections::HashMap,
-    io::{self, BufRead, Read},
-};
+use foldhash::HashMap;
+use std::io::{self, BufRead, Read};
 
 /// Codes are the bytes from here on.
 const FIRST: u8 = 0x80;
