@@ -7,6 +7,10 @@ use firn::{CommandError, ExitCode, Session, cli::Cli};
 use report::Report;
 use std::io;
 
+/// The C library of the static binary gives memory slowly: a third of the time of `convert` went there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
