@@ -80,7 +80,7 @@ fn max_model(lane: Lane, low_memory: bool) -> u16 {
 
 fn ppmd(lane: Lane, low_memory: bool, stream: &[u8]) -> Encoding {
     let memory_mib = model_memory(stream.len() as u64, MODEL, max_model(lane, low_memory));
-    Encoding::Ppmd7 { order: if low_memory { 8 } else { 16 }, memory_mib }
+    Encoding::Ppmd7 { order: if low_memory { 8 } else { 12 }, memory_mib }
 }
 
 /// Packs one frame.

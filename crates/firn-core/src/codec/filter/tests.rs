@@ -247,7 +247,7 @@ fn each_lane_has_its_codec_and_filter() {
     let text = sample().repeat(4);
     let both = Filter { hashes: true, words: true };
     let small = contents(Lane::Small, &text);
-    assert!(matches!(small.codec, Codec::Ppmd7 { order: 16, .. }) && small.filter == both, "{small:?}");
+    assert!(matches!(small.codec, Codec::Ppmd7 { order: 12, .. }) && small.filter == both, "{small:?}");
     let tree = contents(Lane::Tree, &text);
     assert!(matches!(tree.codec, Codec::Lzma2 { .. }) && tree.filter == both, "{tree:?}");
     let markup = "<listitem>\n      <para>The option</para>\n    </listitem>\n".repeat(20_000);
