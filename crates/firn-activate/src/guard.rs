@@ -141,8 +141,10 @@ impl GuardError {
 /// Whom a system is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addressee {
-    /// Name of the host.
+    /// Name of the host, as far as it can be told.
     pub host: Option<String>,
+    /// Name of the system: `nixos-system-HOST-LABEL`. Both may hold dashes, so only a host can tell whether it is its own.
+    pub name: Option<String>,
     /// Nix system, `x86_64-linux`.
     pub system: Option<String>,
 }
@@ -182,7 +184,12 @@ impl ThisHost {
         if let (Some(wanted), false) = (&to.host, force_host) {
             // A domain on either side does not make another host.
             let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-            if short(wanted) != short(&self.name) && self.machine_id.as_ref() != Some(wanted) {
+            let named = |own: &str| {
+                let rest = to.name.as_deref().and_then(|name| name.strip_prefix("nixos-system-")?.strip_prefix(own));
+                rest.is_some_and(|rest| rest.starts_with('-'))
+            };
+            let own = named(&self.name) || named(&short(&self.name));
+            if !own && short(wanted) != short(&self.name) && self.machine_id.as_ref() != Some(wanted) {
                 return Err(GuardError::Host { wanted: wanted.clone(), found: self.name.clone() });
             }
         }
@@ -284,7 +291,7 @@ mod tests {
     }
 
     fn to(host: &str, system: &str) -> Addressee {
-        Addressee { host: Some(host.into()), system: Some(system.into()) }
+        Addressee { host: Some(host.into()), name: None, system: Some(system.into()) }
     }
 
     #[test]
@@ -292,6 +299,9 @@ mod tests {
         assert!(web().check(&to("web", "x86_64-linux"), false, false).is_ok());
         assert!(web().check(&to("web.example.org", "i686-linux"), false, false).is_ok());
         assert!(matches!(web().check(&to("db", "x86_64-linux"), false, false), Err(GuardError::Host { .. })));
+        let label = |name: &str| Addressee { name: Some(name.into()), ..to("web-fix", "x86_64-linux") };
+        assert!(web().check(&label("nixos-system-web-fix-boot"), false, false).is_ok());
+        assert!(web().check(&label("nixos-system-webber-fix-boot"), false, false).is_err());
         assert!(web().check(&to("db", "x86_64-linux"), true, false).is_ok());
         assert!(matches!(web().check(&to("web", "aarch64-linux"), true, false), Err(GuardError::System { .. })));
         assert!(web().check(&to("web", "aarch64-linux"), false, true).is_ok());

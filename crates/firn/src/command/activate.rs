@@ -240,7 +240,7 @@ impl Run {
     /// Imports and realises, unless it is a built system already. The way to it checks whom it is for.
     fn system(&self, this: &ThisHost, session: &Session<'_>) -> Result<PathBuf, CommandError> {
         if let Some(system) = built(&self.file) {
-            let to = Addressee { system: Host::default().text(system.join("system")), host: None };
+            let to = Addressee { system: Host::default().text(system.join("system")), ..Addressee::default() };
             this.check(&to, true, self.flags.force_system)?;
             return Ok(system);
         }
@@ -372,6 +372,7 @@ fn addressee(subject: &Subject) -> Addressee {
     let Subject::Loaded(loaded) = subject else { return Addressee::default() };
     let manifest = loaded.front.as_ref().map(|front| &front.header.manifest);
     let by_name = || loaded.closure.roots().first().and_then(|root| crate::encode::system_host(root.name()));
+    let root = loaded.closure.roots().first().map(|root| root.name().trim_end_matches(".drv").to_owned());
     let alone = loaded.closure.roots().len() == 1;
     Addressee {
         // One of several hosts was chosen by its name; the manifest is of the first.
@@ -379,6 +380,7 @@ fn addressee(subject: &Subject) -> Addressee {
             .and_then(|manifest| manifest.host.clone())
             .filter(|_| alone)
             .or_else(|| by_name().map(str::to_owned)),
+        name: root,
         system: manifest.and_then(|manifest| manifest.system.clone()),
     }
 }
