@@ -1,5 +1,6 @@
 //! Access to Nix stores: the daemon, a store folder, reading closures, GC roots.
 
+pub mod configuration;
 pub mod daemon;
 pub mod database;
 pub mod direct;

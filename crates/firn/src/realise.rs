@@ -8,6 +8,7 @@ use crate::{
 };
 use firn_core::{Node, Spool, StoreDir, StorePath, derivation::Derivation};
 use firn_store::{
+    configuration::Configuration,
     daemon::{self, Activities, BuildResult, Missing, SessionOptions, Settings, StoreUrl},
     root::{RootPlace, RootRequest},
 };
@@ -93,7 +94,8 @@ pub(crate) fn realise(
         let by_name = ImportRequest { out_link: None, ..request.import.clone() };
         roots = by_name.root_requests(&loaded.closure);
     }
-    let options = SessionOptions { settings: request.settings.clone(), roots, ..SessionOptions::default() };
+    let settings = settings(&request.settings, is_local(url), || Configuration::read(|name| std::env::var_os(name)));
+    let options = SessionOptions { settings, roots, ..SessionOptions::default() };
     let mut store = daemon::Session::open(url, &environment(), &store_dir, options)?;
     let mut links = Vec::new();
     if let Subject::Loaded(loaded) = subject {
@@ -132,6 +134,28 @@ pub(crate) fn realise(
     }
     store.close(&mut quiet)?;
     Ok(Realised { outputs, missing, links })
+}
+
+/// Settings of the daemon: where the person sets one, the others are those of this machine's `nix.conf`, which hold for its
+/// daemon too; another host keeps to itself what it has set.
+fn settings(wanted: &Settings, local: bool, configuration: impl FnOnce() -> Configuration) -> Settings {
+    let mut settings = wanted.clone();
+    if !local || settings == Settings::default() {
+        return settings;
+    }
+    let here = configuration();
+    let jobs = || match here.get("max-jobs")? {
+        "auto" => Some(crate::default_threads() as u64),
+        number => number.parse().ok(),
+    };
+    settings.max_jobs = settings.max_jobs.or_else(jobs);
+    settings.cores = settings.cores.or_else(|| here.number("cores"));
+    settings.keep_going |= here.flag("keep-going").unwrap_or_default();
+    settings.keep_failed |= here.flag("keep-failed").unwrap_or_default();
+    settings.fallback |= here.flag("fallback").unwrap_or_default();
+    settings.max_silent_time = here.number("max-silent-time").unwrap_or(settings.max_silent_time);
+    settings.substitute = here.flag("substitute").unwrap_or(settings.substitute);
+    settings
 }
 
 fn target(store_dir: &StoreDir, root: &StorePath) -> String {
@@ -271,4 +295,23 @@ fn keep_results(
     let links = store.make_roots(&mut quiet)?;
     store.close(&mut quiet)?;
     Ok(links)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_setting_does_not_take_the_others_from_the_daemon() {
+        let conf = "max-jobs = 6\ncores = 2\nsubstitute = false\nkeep-going = true";
+        let conf = || Configuration::read(|name| (name == "NIX_CONFIG").then(|| conf.into()));
+        let none = || panic!("nobody has to look");
+        assert_eq!(settings(&Settings::default(), true, none), Settings::default());
+        let wanted = Settings { cores: Some(1), ..Settings::default() };
+        assert_eq!(settings(&wanted, false, none), wanted);
+        let sent = Settings { max_jobs: Some(6), substitute: false, keep_going: true, ..wanted.clone() };
+        assert_eq!(settings(&wanted, true, conf), sent);
+        let wanted = Settings { max_jobs: Some(1), ..wanted };
+        assert_eq!(settings(&wanted, true, conf).max_jobs, Some(1));
+    }
 }
