@@ -86,32 +86,69 @@ pub struct NixFlags {
 }
 
 impl NixFlags {
-    /// Arguments for `nix-instantiate` (`flakes` false) or `nix` (true), which share most spellings.
+    /// Arguments for `nix-instantiate` (`flakes` false) or `nix` (true). What the old command knows only as settings is
+    /// given as settings, before those of the person so that the person's hold (Nix: `initNix` and `main.cc`).
     pub fn arguments(&self, flakes: bool) -> Vec<String> {
-        let mut arguments = Vec::new();
-        for path in &self.include {
-            arguments.extend(["-I".to_owned(), path.clone()]);
+        let mut arguments: Vec<String> = Vec::new();
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
+        // An expression is evaluated impurely anyhow.
+        let switches: [(bool, &str, &[&str]); 4] = [
+            (self.impure, "--impure", &[]),
+            (self.offline, "--offline", &OFFLINE),
+            (self.refresh, "--refresh", &REFRESH),
+            (self.accept_flake_config, "--accept-flake-config", &["--option", "accept-flake-config", "true"]),
+        ];
+        for (_, switch, settings) in switches.into_iter().filter(|(given, ..)| *given) {
+            if flakes { add(&[switch]) } else { add(settings) }
         }
+        if self.show_trace {
+            add(&["--show-trace"]);
+        }
+        if flakes && self.no_write_lock_file {
+            add(&["--no-write-lock-file"]);
+        }
+        self.include.iter().for_each(|path| add(&["-I", path]));
         let pairs = [("--arg", &self.arg), ("--argstr", &self.argstr), ("--option", &self.option)];
         for (flag, values) in pairs.into_iter().chain(flakes.then_some(("--override-input", &self.override_input))) {
-            for pair in values.chunks(2) {
-                arguments.push(flag.to_owned());
-                arguments.extend_from_slice(pair);
-            }
+            values.chunks_exact(2).for_each(|pair| add(&[flag, &pair[0], &pair[1]]));
         }
-        let switches = [
-            ("--impure", self.impure, true),
-            ("--offline", self.offline, true),
-            ("--refresh", self.refresh, true),
-            ("--accept-flake-config", self.accept_flake_config, true),
-            ("--no-write-lock-file", self.no_write_lock_file, true),
-            ("--show-trace", self.show_trace, false),
-        ];
-        let given = switches.into_iter().filter(|(_, given, only_flakes)| *given && (flakes || !only_flakes));
-        arguments.extend(given.map(|(flag, ..)| flag.to_owned()));
         arguments
     }
+
+    /// A given flag that says nothing unless a flake is packed.
+    pub(crate) fn only_for_flakes(&self) -> Option<&'static str> {
+        let lock = self.no_write_lock_file.then_some("--no-write-lock-file");
+        if self.override_input.is_empty() { lock } else { Some("--override-input") }
+    }
 }
+
+/// What `--offline` of `nix` sets (Nix: `main.cc`).
+const OFFLINE: [&str; 12] = [
+    "--option",
+    "substitute",
+    "false",
+    "--option",
+    "tarball-ttl",
+    "4294967295",
+    "--option",
+    "download-attempts",
+    "0",
+    "--option",
+    "connect-timeout",
+    "1",
+];
+/// What `--refresh` of `nix` sets.
+const REFRESH: [&str; 9] = [
+    "--option",
+    "tarball-ttl",
+    "0",
+    "--option",
+    "narinfo-cache-negative-ttl",
+    "0",
+    "--option",
+    "narinfo-cache-positive-ttl",
+    "0",
+];
 
 impl Pack {
     /// Runs it.
@@ -165,4 +202,31 @@ fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Resu
         return Ok(());
     }
     session.result(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_gets_as_settings_what_its_command_does_not_know() {
+        let pair = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
+        let flags = NixFlags {
+            include: vec!["nixos-config=x.nix".into()],
+            argstr: pair("name", "a b"),
+            option: pair("tarball-ttl", "7"),
+            override_input: pair("nixpkgs", "path:/x"),
+            impure: true,
+            offline: true,
+            show_trace: true,
+            ..NixFlags::default()
+        };
+        let shared = "--show-trace -I nixos-config=x.nix --argstr name a b --option tarball-ttl 7";
+        let offline = OFFLINE.join(" ");
+        assert_eq!(flags.arguments(false).join(" "), format!("{offline} {shared}"));
+        let flake = format!("--impure --offline {shared} --override-input nixpkgs path:/x");
+        assert_eq!(flags.arguments(true).join(" "), flake);
+        assert_eq!(flags.only_for_flakes(), Some("--override-input"));
+        assert_eq!(NixFlags::default().only_for_flakes(), None);
+    }
 }

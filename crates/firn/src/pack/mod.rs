@@ -75,6 +75,12 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     let wanted = request.what.iter().map(|text| What::parse(text, &place.store_dir));
     let wanted: Vec<What> = wanted.collect::<Result<_, _>>()?;
     let flakes = || wanted.iter().filter_map(|what| if let What::Flake(flake) = what { Some(flake) } else { None });
+    if flakes().next().is_none()
+        && let Some(flag) = request.nix.only_for_flakes()
+    {
+        return Err(CommandError::new(ExitCode::Usage, format!("{flag} is for flakes, and none is packed"))
+            .hint("an expression takes --arg and --argstr, and -I for its search path"));
+    }
     flakes().for_each(|flake| warnings::untracked(flake, session.sink));
 
     let find = || find_roots(request, &wanted, &evaluator, &place, session);
