@@ -3,7 +3,10 @@
 mod report;
 
 use clap::Parser;
-use firn::{CommandError, ExitCode, Session, cli::Cli};
+use firn::{
+    CommandError, ExitCode, Session,
+    cli::{Cli, Globals},
+};
 use report::Report;
 use std::io;
 
@@ -15,10 +18,18 @@ fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are results: they go to standard output.
-            let _ = error.print();
-            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
-            return code.into();
+            if !error.use_stderr() {
+                // Help and version are results: they go to standard output.
+                let _ = error.print();
+                return ExitCode::Success.into();
+            }
+            // What was read before the mistake is lost, so the flag is looked for by itself.
+            if std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
+                Report::new(&Globals { json: true, ..Globals::default() }).error(&usage(&error));
+            } else {
+                let _ = error.print();
+            }
+            return ExitCode::Usage.into();
         }
     };
     let report = Report::new(&cli.globals);
@@ -33,4 +44,12 @@ fn end(report: &Report, error: &CommandError) -> ExitCode {
         report.error(error);
     }
     error.code()
+}
+
+/// A mistake in the command line: its first lines are the error, tips and usage are hints.
+fn usage(error: &clap::Error) -> CommandError {
+    let text = error.render().to_string();
+    let mut parts = text.split("\n\n").map(|part| part.trim().trim_start_matches("error: "));
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.filter(|part| !part.is_empty()).fold(CommandError::new(ExitCode::Usage, first), CommandError::hint)
 }

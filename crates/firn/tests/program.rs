@@ -49,6 +49,20 @@ fn json_is_json_on_both_streams() {
 }
 
 #[test]
+fn a_mistake_in_the_command_line_is_json_too_when_json_is_wanted() {
+    for arguments in [&["--json", "verify"][..], &["verify", "--json", "--no-such-flag", "x"], &["--json", "no-such"]] {
+        let (code, out, err) = run(arguments);
+        assert_eq!((code, out.as_str()), (2, ""));
+        let error: serde_json::Value = serde_json::from_str(&err).unwrap();
+        assert_eq!((&error["event"], &error["code"]), (&"error".into(), &2.into()));
+        let text = error["text"].as_str().unwrap();
+        assert!(!text.is_empty() && !text.starts_with("error:"), "{text}");
+        assert!(error["hints"].to_string().contains("Usage: firn"), "{err}");
+    }
+    assert!(run(&["verify", "--", "--json", "x"]).2.starts_with("error: unexpected argument"));
+}
+
+#[test]
 fn colours_come_when_asked_for_and_not_into_a_pipe() {
     assert!(!run(&["verify", "text"]).2.contains('\x1b'));
     assert!(run(&["--color", "always", "verify", "text"]).2.contains('\x1b'));
