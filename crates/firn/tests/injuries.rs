@@ -5,7 +5,9 @@
 use clap::Parser;
 use firn::{Event, Session, Silent, Sink, cli::Cli};
 use firn_core::{
-    format::{FileReader, Limits},
+    MemorySpool,
+    codec::Codec,
+    format::{FileReader, FileWriter, FrameHeader, Limits, PackedFrame},
     hash,
 };
 use std::{
@@ -135,6 +137,19 @@ impl Front {
     }
 }
 
+/// The file again, with other claims about its last frame.
+fn claiming(file: &[u8], claim: impl Fn(&mut FrameHeader)) -> Vec<u8> {
+    let mut reader = FileReader::new(file, Limits::default()).unwrap();
+    let header = reader.front().header.clone();
+    let mut frames: Vec<PackedFrame> = std::iter::from_fn(|| reader.next_frame().unwrap()).collect();
+    claim(&mut frames.last_mut().unwrap().header);
+    let mut writer = FileWriter::new(MemorySpool::new());
+    frames.iter().for_each(|frame| writer.push(frame).unwrap());
+    let mut out = Vec::new();
+    writer.finish(&header, &mut out).unwrap();
+    out
+}
+
 #[test]
 fn every_injury_of_a_firn_file_has_its_words() {
     let dir = tempfile::tempdir().unwrap();
@@ -172,6 +187,12 @@ fn every_injury_of_a_firn_file_has_its_words() {
         ("a forged root", Front::of(&good).replace(&root, &[7; 20])),
         ("more sources than there are", Front::of(&good).replace(&[9, 6, 3, 2], &[9, 6, 3, 3])),
         ("an unknown contents kind", Front::of(&good).replace(&[3, 1, 0], &[3, 1, 9])),
+        ("a frame that claims 100 GB", claiming(&good, |frame| frame.raw_bytes = 100 << 30)),
+        (
+            "PPMd memory beyond the limit",
+            claiming(&good, |frame| frame.codec = Codec::Ppmd7 { order: 64, memory_mib: 4095 }),
+        ),
+        ("a frame that claims one byte more", claiming(&good, |frame| frame.raw_bytes += 1)),
     ];
     let mut page = String::new();
     for (what, bytes) in cases {
