@@ -140,6 +140,7 @@ impl ClaimedPath {
     pub fn prove(mut self, store_dir: &StoreDir, spool: &dyn Spool) -> Result<ProvenPath, ClosureError> {
         self.references.sort();
         self.references.dedup();
+        self.references.shrink_to_fit();
         let (nar_hash, nar_size) = self.content.nar_hash(spool)?;
         let mut address = Address::Trusted;
         let mut digest = nar_hash;

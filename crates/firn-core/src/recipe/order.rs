@@ -28,7 +28,9 @@ pub(super) struct Wants {
 /// Adds a target.
 pub(super) fn add_target(targets: &mut Targets, base: &[u8], reference: Reference) {
     if let Some(digest) = base.get(..32).and_then(hash::from_base32::<20>) {
-        targets.entry(digest).or_default().push(Target { base: base.into(), reference });
+        // One is the rule, and a growing list would begin with room for four.
+        let list = targets.entry(digest).or_insert_with(|| Vec::with_capacity(1));
+        list.push(Target { base: base.into(), reference });
     }
 }
 
@@ -63,6 +65,8 @@ pub(super) fn wants(front: &Front<'_>, prefix: &Finder<'_>, targets: &Targets, a
         }
     });
     actual.iter().for_each(|reference| note(*reference));
+    wants.derivations.shrink_to_fit();
+    wants.sources.shrink_to_fit();
     wants
 }
 
@@ -129,5 +133,6 @@ pub(super) fn actual(
     }
     references.sort_unstable();
     references.dedup();
+    references.shrink_to_fit();
     Some(references)
 }
