@@ -9,6 +9,7 @@ mod dist;
 mod generated;
 mod install;
 mod process;
+mod scale;
 mod sizes;
 mod stages;
 mod suites;
@@ -74,6 +75,17 @@ enum Task {
         #[arg(long)]
         switching: bool,
     },
+    /// Make closures larger than any at hand, measure what firn does with them and write docs/design/scale.md
+    Scale {
+        /// Where they are made, which takes 10 GB; target/scale without it
+        #[arg(long)]
+        folder: Option<PathBuf>,
+        /// A folder of text to make the tree and the large file from; the sources of dependencies without it
+        #[arg(long)]
+        text: Option<PathBuf>,
+        /// Only these closures
+        only: Vec<String>,
+    },
     /// Write generated pages anew
     Generate {
         /// Only fail if one is stale
@@ -124,6 +136,7 @@ fn run(task: Task) -> Result<()> {
         Task::Sizes { closures, check } => sizes::run(closures.as_deref(), check)?,
         Task::Bench { switching: true } => bench::switching()?,
         Task::Bench { switching: false } => bench::run()?,
+        Task::Scale { folder, text, only } => scale::run(folder.as_deref(), text.as_deref(), &only)?,
         Task::Generate { check } => generated::generate(check)?,
     }
     Ok(())

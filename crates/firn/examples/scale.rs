@@ -293,12 +293,26 @@ impl Maker {
     /// Packages with sources that are fetched, patches and what they are built with, as nixpkgs has them.
     fn derivations(&mut self) -> Anything<()> {
         const STEMS: [&str; 16] = [
-            "python3.13-", "perl5.42-", "lib", "haskell-", "rust_", "gnome-", "kde-", "x", "go-", "r-", "ocaml-", "node-",
-            "texlive-", "unit-", "etc-", "font-",
+            "python3.13-",
+            "perl5.42-",
+            "lib",
+            "haskell-",
+            "rust_",
+            "gnome-",
+            "kde-",
+            "x",
+            "go-",
+            "r-",
+            "ocaml-",
+            "node-",
+            "texlive-",
+            "unit-",
+            "etc-",
+            "font-",
         ];
         const WORDS: [&str; 16] = [
-            "http", "json", "xml", "date", "core", "async", "crypto", "sound", "image", "socket", "table", "proto", "cache",
-            "shell", "parser", "query",
+            "http", "json", "xml", "date", "core", "async", "crypto", "sound", "image", "socket", "table", "proto",
+            "cache", "shell", "parser", "query",
         ];
         let setup = self.spool.put(b"source $stdenv/setup\ngenericBuild\n")?;
         let builder = self.source("builder.sh", Node::file(setup))?;
@@ -324,7 +338,8 @@ impl Maker {
             }
             let mut sources = vec![builder.clone()];
             if self.dice.roll(8) == 0 {
-                let patch = format!("--- a/configure\n+++ b/configure\n@@ -{0} +{0} @@\n-{1}\n", self.dice.roll(999), name);
+                let patch =
+                    format!("--- a/configure\n+++ b/configure\n@@ -{0} +{0} @@\n-{1}\n", self.dice.roll(999), name);
                 let patch = self.spool.put(patch.as_bytes())?;
                 let name = format!("fix-{}.patch", self.dice.hex(12));
                 let patch = self.source(&name, Node::file(patch))?;
