@@ -224,7 +224,6 @@ impl Maker {
                 tree.put(&name, self.spool.put(&text)?);
                 (count, bytes) = (count + 1, bytes + text.len() as u64);
                 if count >= TREE.0 && bytes >= TREE.1 {
-                    eprintln!("{count} files, {bytes} bytes");
                     return self.system("tree", tree.node());
                 }
             }
@@ -331,7 +330,12 @@ impl Maker {
                     (text("preferLocalBuild"), text("1")),
                     (text("impureEnvVars"), text("http_proxy https_proxy ftp_proxy all_proxy no_proxy")),
                 ];
-                let made = self.derivation(&format!("{name}-{version}.tar.gz"), &[], &[builder.clone()], variables)?;
+                let made = self.derivation(
+                    &format!("{name}-{version}.tar.gz"),
+                    &[],
+                    std::slice::from_ref(&builder),
+                    variables,
+                )?;
                 unused.push(all.len());
                 all.push(made);
                 continue;
