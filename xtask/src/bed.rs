@@ -1,7 +1,10 @@
 //! Hosts with real Nix to test in: a typed face on tests/testbed.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
@@ -132,9 +135,21 @@ impl Bed {
         Ok(Host { bed: self, name: name.to_owned() })
     }
 
+    /// Starts a host with a copy of the disk of one that is off, and waits until it answers. It calls itself what
+    /// that one does.
+    pub fn host_like(&self, other: &Host<'_>, name: &str) -> Result<Host<'_>> {
+        process::quiet(kit(&self.work).args(["up", "--like", &other.name, name]))?;
+        Ok(Host { bed: self, name: name.to_owned() })
+    }
+
     /// Runs a program of this machine in the hosts' network, where `ssh HOST` works by `NIX_SSHOPTS`.
     pub fn hub(&self, script: &str) -> Result<Ended> {
         end(kit(&self.work).args(["hub", "timeout", PATIENCE, "sh", "-c", script]), script)
+    }
+
+    /// Starts a program of this machine in the hosts' network.
+    pub fn begin_hub(&self, script: &str) -> Result<Begun> {
+        Begun::start(kit(&self.work).args(["hub", "timeout", PATIENCE, "sh", "-c", script]), script)
     }
 
     /// The bed's ssh_config, for `ssh -F` in the hub.
@@ -166,6 +181,65 @@ fn remove_dead_beds() -> Result<()> {
         if owner.is_some_and(|owner| !Path::new("/proc").join(owner.to_string()).exists()) {
             drop(Bed { work: path });
         }
+    }
+    Ok(())
+}
+
+/// A command that has begun; killed when dropped.
+pub struct Begun {
+    child: Child,
+    command: String,
+}
+
+#[allow(dead_code, reason = "suites that need all of it come with the commands they test")]
+impl Begun {
+    fn start(command: &mut Command, script: &str) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().with_context(|| format!("start {}", process::shown(command)))?;
+        Ok(Self { child, command: script.to_owned() })
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Result<Ended> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
+        thread::scope(|scope| {
+            scope.spawn(|| err.map(|mut err| err.read_to_end(&mut stderr)));
+            out.map(|mut out| out.read_to_end(&mut stdout)).transpose()
+        })?;
+        let code = self.child.wait()?.code().unwrap_or(137);
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        Ok(Ended { code, stdout, stderr, command: self.command.clone() })
+    }
+
+    /// Whether it goes on.
+    pub fn goes_on(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Kills the program at this end: ssh, not what it runs.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something of this machine is so: looks again and again, without a pause worth the name.
+pub fn until(what: &str, limit: Duration, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let end = Instant::now() + limit;
+    while !so()? {
+        if Instant::now() > end {
+            bail!("not within {} s: {what}", limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
@@ -215,6 +289,51 @@ impl Host<'_> {
     pub fn ssh(&self, user: &str, script: &str) -> Result<Ended> {
         let destination = format!("{user}@{}", self.name);
         end(kit(&self.bed.work).args(["ssh", &destination, script]), &format!("ssh {destination}: {script}"))
+    }
+
+    /// Starts a shell script over ssh, from the hub.
+    pub fn begin_ssh(&self, user: &str, script: &str) -> Result<Begun> {
+        let destination = format!("{user}@{}", self.name);
+        Begun::start(kit(&self.bed.work).args(["ssh", &destination, script]), &format!("ssh {destination}: {script}"))
+    }
+
+    /// Starts a shell script as root, not over the network.
+    pub fn begin(&self, script: &str) -> Result<Begun> {
+        let mut command = kit(&self.bed.work);
+        command.args(["exec", &self.name, "timeout", "--kill-after=5", PATIENCE, "sh", "-c", script]);
+        Begun::start(&mut command, &format!("{}: {script}", self.name))
+    }
+
+    /// Waits until a shell script, run in the host again and again, ends with 0.
+    pub fn until(&self, script: &str, limit: Duration) -> Result<()> {
+        let seconds = limit.as_secs().to_string();
+        let waits = format!("until {{ {script}; }} >/dev/null 2>&1; do sleep 0.05; done");
+        let ended = self.exec(&["timeout", &seconds, "bash", "-c", &waits], &waits)?;
+        if ended.code == 124 {
+            bail!("{}: not within {seconds} s: {script}", self.name);
+        }
+        ended.ok().map(drop)
+    }
+
+    /// Where a file of the host is on this machine once the host has written it: what its image has is elsewhere.
+    pub fn written(&self, path: &str) -> PathBuf {
+        self.bed.work.join("hosts").join(&self.name).join("upper").join(path.trim_start_matches('/'))
+    }
+
+    /// Everything in the host dies at once; its disk stays.
+    pub fn cut_power(&self) -> Result<()> {
+        self.fate("kill")
+    }
+
+    /// Boots it from what its boot loader says, and waits until it answers.
+    pub fn boot(&self) -> Result<()> {
+        self.fate("boot")?;
+        self.fate("wait")
+    }
+
+    /// Takes it away for good.
+    pub fn remove(self) -> Result<()> {
+        self.fate("down")
     }
 
     /// Copies a file or folder of this machine into the host, owned by root.

@@ -1,5 +1,6 @@
 //! End to end: firn's static binary in hosts with real Nix.
 
+mod activate;
 mod bed;
 mod breadth;
 mod carry;
@@ -7,9 +8,13 @@ mod direct;
 mod evaluate;
 mod faults;
 mod import;
+mod interrupt;
+mod observed;
+mod systems;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -31,6 +36,8 @@ pub struct Suite {
 /// All suites; those that take longest come first, so that two workers end together.
 pub const ALL: &[Suite] = &[
     Suite { name: "faults", releases: &[Release::Trixie], run: faults::run },
+    Suite { name: "activate", releases: &Release::ALL, run: activate::run },
+    Suite { name: "interrupt", releases: &[Release::Trixie], run: interrupt::run },
     Suite { name: "breadth", releases: &Release::ALL, run: breadth::run },
     Suite { name: "import", releases: &Release::ALL, run: import::run },
     Suite { name: "direct", releases: &Release::ALL, run: direct::run },
@@ -100,9 +107,40 @@ impl Checks {
     pub fn step<T>(&mut self, what: &str, test: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let value = test().with_context(|| what.to_owned())?;
+        self.pass(what, start);
+        Ok(value)
+    }
+
+    /// Makes one check for each of `cases`, so many at once. Those that need a host of their own mostly wait.
+    pub fn each<T: Sync>(
+        &mut self,
+        at_once: usize,
+        cases: &[T],
+        name: impl Fn(&T) -> String + Sync,
+        test: impl Fn(&T) -> Result<()> + Sync,
+    ) {
+        let next = AtomicUsize::new(0);
+        let checks = Mutex::new(self);
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let (name, start) = (name(case), Instant::now());
+                        let tested = test(case);
+                        let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+                        match tested {
+                            Ok(()) => checks.pass(&name, start),
+                            Err(error) => checks.fail(&format!("{name}: {error:#}")),
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    fn pass(&mut self, what: &str, start: Instant) {
         self.passed += 1;
         println!("ok    {}: {what} ({:.1} s)", self.prefix, start.elapsed().as_secs_f64());
-        Ok(value)
     }
 
     fn fail(&mut self, error: &str) {

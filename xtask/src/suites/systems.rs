@@ -1,0 +1,89 @@
+//! The bed's systems as firn files, made once for a run; and a host that runs one of them, to make copies of.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow};
+use fs_err as fs;
+
+use super::{Scene, lay_systems};
+use crate::bed::Host;
+use crate::process;
+use crate::workspace;
+
+/// Systems of tests/testbed/nix that can be built.
+const BUILT: &[&str] = &[
+    "A", "B", "C1", "C1b", "C2", "C4", "C4late", "C5", "C5deaf", "C100", "Cdie", "D1", "D2", "D3", "D4", "K", "Kdead",
+    "O", "O2", "R",
+];
+
+/// Those of which some derivation does not build, or has to be built where it is switched to.
+const UNBUILT: &[&str] = &["E", "E2", "F", "F2", "G"];
+
+/// Those that are packed. firn takes streams of stock Nix as well, which cost nothing to make.
+const PACKED: &[&str] = &["A", "B", "E"];
+
+/// A folder with `NAME.firn` or `NAME.export` of every system; `arm.firn`, A for another kind of machine; and
+/// `built`, a stream with everything that can be built.
+///
+/// Derivations are the same under every version of Nix, so the first suite that asks makes it for all.
+fn folder(scene: &Scene) -> Result<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = FOLDER.get_or_init(|| make(scene).map_err(|error| format!("{error:#}")));
+    made.as_deref().map_err(|error| anyhow!("the bed's systems: {error}"))
+}
+
+fn make(scene: &Scene) -> Result<PathBuf> {
+    let desk = scene.host("desk")?;
+    lay_systems(scene, &desk, "/root")?;
+    let exported: Vec<&str> = BUILT.iter().chain(UNBUILT).copied().filter(|name| !PACKED.contains(name)).collect();
+    let (packed, exported) = (PACKED.join(" "), exported.join(" "));
+    let attributes = BUILT.iter().map(|name| format!("-A {name} ")).collect::<String>();
+    desk.root(&format!(
+        "set -e; cd; mkdir out
+         pack() {{ firn pack --quiet --file nix --arg tools ./tools \"$@\"; }}
+         instantiate() {{ nix-instantiate nix --arg tools ./tools -A \"$@\" 2>/dev/null; }}
+         for system in {packed}; do pack --attr $system -o out/$system.firn; done
+         for system in {exported}; do
+           nix-store --export $(nix-store -qR $(instantiate $system)) | zstd -q -1 >out/$system.export
+         done
+         pack --attr A --argstr system aarch64-linux -o out/arm.firn
+         nix-build --no-out-link nix {attributes} --arg tools ./tools >systems 2>log || {{ tail -n 20 log >&2; exit 1; }}
+         payload=$(nix-store -q --outputs $(nix-store -qR $(instantiate A) | grep -e -payload.drv))
+         nix-store --export $(nix-store -qR $(cat systems)) $payload >out/built
+         tar -C out -cf out.tar ."
+    ))?
+    .ok()?;
+    let folder = workspace::file("target/activation");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    desk.pull("/root/out.tar", &folder.join("out.tar"))?;
+    process::quiet(process::command("tar", ["-xf", "out.tar"]).current_dir(&folder))?;
+    fs::remove_file(folder.join("out.tar"))?;
+    desk.remove()?;
+    Ok(folder)
+}
+
+/// Starts a host with the files in `/root` and all outputs in its store, but none of the systems ever activated.
+pub(super) fn fresh<'bed>(scene: &'bed Scene, name: &str) -> Result<Host<'bed>> {
+    let files = folder(scene)?;
+    let host = scene.host(name)?;
+    host.push(files, "/root/systems")?;
+    host.root("set -e; cd; mv systems/* .; nix-store --import <built >/dev/null; rm built")?.ok()?;
+    Ok(host)
+}
+
+/// A host like [`fresh`], called h1, that runs A, booted from it, as stock tools make it; then switched off. Copies of
+/// it are what systems are switched to on.
+pub(super) fn on_a(scene: &Scene) -> Result<Host<'_>> {
+    let host = fresh(scene, "h1")?;
+    host.root(
+        "set -e; system=$(echo /nix/store/*-nixos-system-h1-A)
+         nix-env -p /nix/var/nix/profiles/system --set $system; $system/bin/switch-to-configuration boot",
+    )?
+    .ok()?;
+    host.cut_power()?;
+    Ok(host)
+}
