@@ -54,33 +54,63 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         ensure!(web.root(&closure)?.ok()? == desk.root(&closure)?.ok()?, "other hashes or references");
         Ok(())
     });
-    checks.check(
-        "an output among the sources is named as needing trust, and alice's import of it refused before a write",
-        || {
-            let trusting = instantiate("trusting")?;
-            let ended = desk.alice(&format!("firn pack {trusting} -o trusting.firn"))?;
-            ensure!(ended.stderr.contains("-written.nix"), "{}", ended.stderr);
-            ended.ok()?;
-            let file =
-                workspace::file(&format!("target/trusting-{}-{}.firn", scene.release.name(), std::process::id()));
-            desk.pull("/home/alice/trusting.firn", &file)?;
-            web.push(&file, "/home/alice/trusting.firn")?;
-            fs_err::remove_file(&file)?;
-            let before = web.root("ls /nix/store | wc -l")?.ok()?;
-            let refused = web.alice("firn import trusting.firn")?;
-            ensure!(
-                refused.code != 0 && refused.code < 100 && refused.stderr.contains("-written.nix"),
-                "{}: {}",
-                refused.code,
-                refused.stderr
-            );
-            ensure!(web.root("ls /nix/store | wc -l")?.ok()? == before, "something was written");
-            web.root("firn import /home/alice/trusting.firn")?.ok()?;
-            web.root(&format!("nix-store -qR {trusting} >/dev/null && nix-store --verify --check-contents"))?
-                .ok()
-                .map(drop)
-        },
-    );
+    let trusting = instantiate("trusting")?;
+    let carry = |name: &str| {
+        let file = workspace::file(&format!("target/{}-{}-{name}", scene.release.name(), std::process::id()));
+        desk.pull(&format!("/home/alice/{name}"), &file)?;
+        web.push(&file, &format!("/home/alice/{name}"))?;
+        anyhow::Ok(fs_err::remove_file(&file)?)
+    };
+    let files = || web.root("ls /nix/store | wc -l")?.ok();
+    checks.check("an output among the sources is named as needing trust", || {
+        let ended = desk.alice(&format!("firn pack {trusting} -o trusting.firn"))?;
+        ensure!(ended.stderr.contains("-written.nix"), "{}", ended.stderr);
+        ended.ok()?;
+        carry("trusting.firn")
+    });
+    checks.check("without a signature, alice's import of it is refused before a write, with the cures", || {
+        let before = files()?;
+        let refused = web.alice("firn import trusting.firn")?.fails_with(10)?;
+        for word in ["-written.nix", "root", "trusted-users", "sign"] {
+            ensure!(refused.contains(word), "no {word:?} in: {refused}");
+        }
+        ensure!(files()? == before, "something was written");
+        Ok(())
+    });
+    checks.check("with a signature that the host accepts, alice imports it", || {
+        let output = desk.root(&format!("nix-store -qR {trusting} | grep -e '-written.nix$'"))?.ok()?;
+        desk.root("cd; nix-store --generate-binary-cache-key desk-1 secret public")?.ok()?;
+        desk.root(&format!("cd; nix --extra-experimental-features nix-command store sign --key-file secret {output}"))?
+            .ok()?;
+        desk.alice(&format!("firn pack {trusting} -o signed.firn"))?.ok()?;
+        carry("signed.firn")?;
+        let key = desk.root("cat /root/public")?.ok()?;
+        let before = files()?;
+        let refused = web.alice("firn import signed.firn")?.fails_with(10)?;
+        ensure!(refused.contains("signed by desk-1"), "{refused}");
+        ensure!(files()? == before, "something was written by a key that is not accepted");
+        web.root(&format!(
+            "echo 'extra-trusted-public-keys = {key}' >>/etc/nix/nix.conf; systemctl restart nix-daemon"
+        ))?
+        .ok()?;
+        web.alice("firn import signed.firn")?.ok()?;
+        web.root("nix-store --gc >/dev/null 2>&1")?.ok()?;
+        web.root(&format!("nix-store -qR {trusting} >/dev/null && nix-store --verify --check-contents"))?.ok()?;
+        ensure!(
+            web.root(&format!("nix path-info --extra-experimental-features nix-command --sigs {output}"))?
+                .ok()?
+                .contains("desk-1:"),
+            "the signature is lost"
+        );
+        Ok(())
+    });
+    checks.check("root imports it, with a signature that means nothing there or none", || {
+        let forget = "rm -rf /home/alice/.local/state/firn /nix/var/nix/gcroots/firn; nix-store --gc >/dev/null 2>&1";
+        web.root("sed -i '/desk-1/d' /etc/nix/nix.conf; systemctl restart nix-daemon")?.ok()?;
+        web.root(&format!("{forget}; firn import /home/alice/signed.firn"))?.ok()?;
+        web.root(&format!("{forget}; firn import /home/alice/trusting.firn"))?.ok()?;
+        web.root(&format!("nix-store -qR {trusting} >/dev/null && nix-store --verify --check-contents"))?.ok().map(drop)
+    });
     Ok(())
 }
 

@@ -129,6 +129,19 @@ pub enum DaemonError {
         /// The first such path.
         path: StorePath,
     },
+    /// A signed path whose keys the host does not accept, from a user whom it does not trust.
+    #[error(
+        "{path} is an output signed by {keys}, which the host does not accept, and no other was imported. Import as root, \
+         or as a user in trusted-users of the host's nix.conf, or put the key into its trusted-public-keys"
+    )]
+    KeyNotAccepted {
+        /// The path.
+        path: StorePath,
+        /// Names of the keys.
+        keys: String,
+        /// What the daemon said.
+        source: RemoteError,
+    },
     /// The daemon does not take a path.
     #[error("the daemon does not take {path}")]
     Refused {

@@ -54,6 +54,29 @@ impl Plan {
         closure.paths().iter().zip(&self.present).filter(|(_, present)| !**present).map(|(path, _)| path)
     }
 
+    /// The same, as if all were there but paths that signatures decide about and what those refer to.
+    fn signed(&self, closure: &Proven) -> Self {
+        let mut wanted = HashSet::new();
+        let mut present = self.present.clone();
+        for (path, present) in closure.paths().iter().zip(&mut present).rev() {
+            if path.content_address().is_none() || wanted.contains(path.path()) {
+                wanted.extend(path.references());
+            } else {
+                *present = true;
+            }
+        }
+        Self { present }
+    }
+
+    /// Names of the keys that signed the first path of `self` that needs trust and is not there by `now`.
+    fn keys(&self, now: &Self, closure: &Proven) -> Option<String> {
+        let refused = |path: &&ProvenPath| path.content_address().is_none();
+        let wanted: HashSet<&StorePath> = self.missing(closure).map(ProvenPath::path).collect();
+        let path = now.missing(closure).filter(|path| wanted.contains(path.path())).find(refused)?;
+        let names = path.signatures().iter().map(|signature| signature.split(':').next().unwrap_or_default());
+        Some(names.collect::<Vec<_>>().join(", "))
+    }
+
     /// Paths that are there and that no other such path refers to: a temporary root for each keeps all of them.
     fn tops<'a>(&'a self, closure: &'a Proven) -> Vec<&'a StorePath> {
         let there = || closure.paths().iter().zip(&self.present).filter(|(_, present)| **present).map(|(path, _)| path);
@@ -117,9 +140,17 @@ impl Session {
         mut plan: Plan,
         events: Events<'_>,
     ) -> Result<ImportReport, DaemonError> {
-        let without_signatures = self.check_trust(closure, &plan, events)?;
+        let (without_signatures, signed) = self.check_trust(closure, &plan, events)?;
         let present = plan.present();
         let bytes = plan.missing(closure).map(ProvenPath::nar_size).sum();
+        if let Some(first) = signed {
+            // Only the daemon knows which keys it accepts: asked of these alone, before anything else comes.
+            let sent = self.send(closure, spool, &first, (Way::Each, without_signatures), events)?;
+            plan = Plan::new(closure, sent.valid);
+            if let (Some((path, source)), Some(keys)) = (sent.failure, first.keys(&plan, closure)) {
+                return Err(DaemonError::KeyNotAccepted { path, keys, source });
+            }
+        }
         let mut failure = None;
         for way in [Way::Together, Way::Together, Way::Each] {
             let sent = self.send(closure, spool, &plan, (way, without_signatures), events)?;
@@ -137,15 +168,24 @@ impl Session {
         }
     }
 
-    /// Refuses before anything is sent what the daemon would refuse later. Gives whether to ask for no signatures.
-    fn check_trust(&mut self, closure: &Proven, plan: &Plan, events: Events<'_>) -> Result<bool, DaemonError> {
-        let needs = |path: &&ProvenPath| path.content_address().is_none();
-        let Some(first) = plan.missing(closure).filter(needs).find(|path| path.signatures().is_empty()) else {
-            return Ok(false);
-        };
-        match self.find_trust(events)? {
-            Trust::Yes => Ok(true),
-            Trust::Unknown | Trust::No => Err(DaemonError::NeedsTrust { path: first.path().clone() }),
+    /// Refuses before anything is sent what the daemon would refuse later. Gives whether to ask for no signatures, and
+    /// what has to be sent first since its signatures decide.
+    fn check_trust(
+        &mut self,
+        closure: &Proven,
+        plan: &Plan,
+        events: Events<'_>,
+    ) -> Result<(bool, Option<Plan>), DaemonError> {
+        if plan.missing(closure).all(|path| path.content_address().is_some()) {
+            return Ok((false, None));
+        }
+        if self.find_trust(events)? == Trust::Yes {
+            return Ok((true, None));
+        }
+        let mut needing = plan.missing(closure).filter(|path| path.content_address().is_none());
+        match needing.find(|path| path.signatures().is_empty()) {
+            Some(path) => Err(DaemonError::NeedsTrust { path: path.path().clone() }),
+            None => Ok((false, Some(plan.signed(closure)))),
         }
     }
 

@@ -164,7 +164,7 @@ impl From<DaemonError> for CommandError {
     fn from(error: DaemonError) -> Self {
         let code = match &error {
             DaemonError::Url { .. } => ExitCode::Usage,
-            DaemonError::NeedsTrust { .. } => ExitCode::Untrusted,
+            DaemonError::NeedsTrust { .. } | DaemonError::KeyNotAccepted { .. } => ExitCode::Untrusted,
             DaemonError::OtherStore { .. } => ExitCode::StoreDir,
             DaemonError::LinksLeft { .. } | DaemonError::Root(_) => ExitCode::Root,
             DaemonError::Contents(source) => io_code(source, ExitCode::Failure),
