@@ -4,6 +4,7 @@ mod activate;
 mod bed;
 mod breadth;
 mod carry;
+mod crash;
 mod direct;
 mod evaluate;
 mod faults;
@@ -35,6 +36,7 @@ pub struct Suite {
 
 /// All suites; those that take longest come first, so that two workers end together.
 pub const ALL: &[Suite] = &[
+    Suite { name: "crash", releases: &[Release::Trixie], run: crash::run },
     Suite { name: "faults", releases: &[Release::Trixie], run: faults::run },
     Suite { name: "activate", releases: &Release::ALL, run: activate::run },
     Suite { name: "interrupt", releases: &[Release::Trixie], run: interrupt::run },
