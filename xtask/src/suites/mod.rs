@@ -8,6 +8,7 @@ mod crash;
 mod direct;
 mod evaluate;
 mod faults;
+mod fleet;
 mod import;
 mod interrupt;
 mod observed;
@@ -45,6 +46,7 @@ pub const ALL: &[Suite] = &[
     Suite { name: "direct", releases: &Release::ALL, run: direct::run },
     Suite { name: "evaluate", releases: &Release::ALL, run: evaluate::run },
     Suite { name: "carry", releases: &Release::ALL, run: carry::run },
+    Suite { name: "fleet", releases: &[Release::Trixie], run: fleet::run },
     Suite { name: "bed", releases: &Release::ALL, run: bed::run },
 ];
 

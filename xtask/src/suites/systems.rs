@@ -20,11 +20,14 @@ const BUILT: &[&str] = &[
 /// Those of which some derivation does not build, or has to be built where it is switched to.
 const UNBUILT: &[&str] = &["E", "E2", "F", "F2", "G"];
 
+/// Hosts of a fleet, each with a system of its own in one file.
+pub(super) const FLEET: &[&str] = &["f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8"];
+
 /// Those that are packed. firn takes streams of stock Nix as well, which cost nothing to make.
 const PACKED: &[&str] = &["A", "B", "E"];
 
-/// A folder with `NAME.firn` or `NAME.export` of every system; `arm.firn`, A for another kind of machine; and
-/// `built`, a stream with everything that can be built.
+/// A folder with `NAME.firn` or `NAME.export` of every system; `arm.firn`, A for another kind of machine; `fleet.firn`,
+/// with B for each host of the fleet; and `built`, a stream with everything that can be built.
 ///
 /// Derivations are the same under every version of Nix, so the first suite that asks makes it for all.
 fn folder(scene: &Scene) -> Result<&'static Path> {
@@ -39,6 +42,7 @@ fn make(scene: &Scene) -> Result<PathBuf> {
     let exported: Vec<&str> = BUILT.iter().chain(UNBUILT).copied().filter(|name| !PACKED.contains(name)).collect();
     let (packed, exported) = (PACKED.join(" "), exported.join(" "));
     let attributes = BUILT.iter().map(|name| format!("-A {name} ")).collect::<String>();
+    let fleet = FLEET.join(" ");
     desk.root(&format!(
         "set -e; cd; mkdir out
          pack() {{ firn pack --quiet --file nix --arg tools ./tools \"$@\"; }}
@@ -48,6 +52,10 @@ fn make(scene: &Scene) -> Result<PathBuf> {
            nix-store --export $(nix-store -qR $(instantiate $system)) | zstd -q -1 >out/$system.export
          done
          pack --attr A --argstr system aarch64-linux -o out/arm.firn
+         drvs=; for host in {fleet}; do
+           drvs=\"$drvs $(instantiate B --argstr hostName $host)\"
+         done
+         firn pack --quiet $drvs -o out/fleet.firn
          nix-build --no-out-link nix {attributes} --arg tools ./tools >systems 2>log || {{ tail -n 20 log >&2; exit 1; }}
          payload=$(nix-store -q --outputs $(nix-store -qR $(instantiate A) | grep -e -payload.drv))
          nix-store --export $(nix-store -qR $(cat systems)) $payload >out/built
