@@ -100,7 +100,7 @@ pub(crate) fn check_imported(host: &Host) -> Result<(), CommandError> {
 /// Finishes or undoes what was left half done. Somebody who has it in hand is left to it. A revert that failed is tried
 /// again only where a person asks for it: he may have found another way since.
 pub(crate) fn recover(host: &Host, asked: bool, session: &Session<'_>) -> Result<Option<Journal>, CommandError> {
-    let Some(journal) = Journal::latest(host)? else { return Ok(None) };
+    let Some(mut journal) = Journal::latest(host)? else { return Ok(None) };
     if Lock::Work.is_taken(host)? {
         return Ok(Some(journal));
     }
@@ -113,6 +113,11 @@ pub(crate) fn recover(host: &Host, asked: bool, session: &Session<'_>) -> Result
         next => {
             session.sink.note(&format!("going on with activation {}, left {}", journal.id, journal.state));
             let tail = Tail::end_of(host, &journal);
+            if journal.state == State::RevertFailed {
+                // A final state would be taken for the end of this try.
+                journal.enter(State::Reverting, SystemClock.now());
+                journal.write(host)?;
+            }
             hand_over(host, &journal, None)?;
             if next == Resume::Wait {
                 return Ok(Some(journal));

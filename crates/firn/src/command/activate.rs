@@ -373,7 +373,7 @@ fn addressee(subject: &Subject) -> Addressee {
     let manifest = loaded.front.as_ref().map(|front| &front.header.manifest);
     let by_name = || loaded.closure.roots().first().and_then(|root| crate::encode::system_host(root.name()));
     let root = loaded.closure.roots().first().map(|root| root.name().trim_end_matches(".drv").to_owned());
-    let alone = loaded.closure.roots().len() == 1;
+    let alone = loaded.front.as_ref().is_some_and(|front| front.header.roots.len() == 1);
     Addressee {
         // One of several hosts was chosen by its name; the manifest is of the first.
         host: manifest
