@@ -18,9 +18,10 @@ use firn_core::{
     recipe::{self, EncodedRecipe, Lane, RecipeError, Told},
 };
 use std::{
+    borrow::Cow,
     io::{self, Write},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
 };
 
 /// Raw bytes of one frame of derivations at most.
@@ -120,6 +121,27 @@ impl Session<'_> {
         output.commit().map_err(failed)?;
         Ok(encoded)
     }
+}
+
+/// The text of the newest dictionary, once it is unpacked.
+static TEXT: OnceLock<Result<Vec<u8>, CodecError>> = OnceLock::new();
+
+/// Unpacks the dictionary while the input is read, when a processor is idle: 0.1 s.
+pub(crate) fn unpack_dictionary_ahead() {
+    std::thread::spawn(|| DICTIONARIES.last().map(newest_text));
+}
+
+fn newest_text(dictionary: &Dictionary<'_>) -> &'static Result<Vec<u8>, CodecError> {
+    TEXT.get_or_init(|| dictionary.raw(FramePolicy::record_memory(0, dictionary.raw_bytes)))
+}
+
+fn dictionary_text(dictionary: &Dictionary<'_>) -> Result<Cow<'static, [u8]>, CodecError> {
+    if DICTIONARIES.last().is_some_and(|newest| newest.id == dictionary.id)
+        && let Ok(text) = newest_text(dictionary)
+    {
+        return Ok(Cow::Borrowed(text));
+    }
+    Ok(Cow::Owned(dictionary.raw(FramePolicy::record_memory(0, dictionary.raw_bytes))?))
 }
 
 /// Bytes that make one frame.
@@ -398,7 +420,8 @@ impl RecordPacker<'_> {
     fn frame(&self, pieces: &mpsc::Receiver<Vec<u8>>, rest: &mut Vec<u8>) -> Result<Option<PackedFrame>, EncodeError> {
         let encoding = Encoding::PrimedPpmd7 { memory_mib: self.memory_mib };
         let _share = self.budget.take(encoding.memory_bytes(0), usize::MAX);
-        let mut encoder = PrimedEncoder::new(*self.dictionary, self.memory_mib)?;
+        let text = dictionary_text(self.dictionary)?;
+        let mut encoder = PrimedEncoder::new(*self.dictionary, &text, self.memory_mib)?;
         let mut len = 0;
         while len < DERIVATIONS_FRAME {
             if rest.is_empty() {

@@ -45,7 +45,8 @@ impl Encoding {
                 Ok((Codec::Ppmd7 { order, memory_mib }, ppmd7(order, memory_mib, raw)?))
             }
             Self::PrimedPpmd7 { memory_mib } => {
-                let mut encoder = PrimedEncoder::new(*dictionary.ok_or(CodecError::Dictionary(0))?, memory_mib)?;
+                let dictionary = *dictionary.ok_or(CodecError::Dictionary(0))?;
+                let mut encoder = PrimedEncoder::new(dictionary, &dictionary.raw(memory_mib)?, memory_mib)?;
                 encoder.write(raw)?;
                 encoder.finish()
             }
@@ -99,11 +100,10 @@ pub struct PrimedEncoder<'a> {
 }
 
 impl<'a> PrimedEncoder<'a> {
-    /// One that knows the text: it takes as long as unpacking and packing it.
-    pub fn new(dictionary: Dictionary<'a>, memory_mib: u16) -> Result<Self, CodecError> {
-        let text = dictionary.raw(memory_mib)?;
+    /// One that knows the dictionary's text, which [`Dictionary::raw`] gives.
+    pub fn new(dictionary: Dictionary<'a>, text: &[u8], memory_mib: u16) -> Result<Self, CodecError> {
         let mut primed = Self { dictionary, memory_mib, encoder: ppmd7_encoder(dictionary.order, memory_mib)? };
-        primed.write(&text)?;
+        primed.write(text)?;
         Ok(primed)
     }
 

@@ -1,6 +1,6 @@
 //! `firn convert`: between stock streams and firn files.
 
-use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source};
+use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source, encode};
 use clap::{Args, ValueEnum, ValueHint};
 use firn_core::{Proven, Spool, export};
 use std::{
@@ -72,6 +72,9 @@ impl Convert {
             CommandError::new(ExitCode::Usage, text)
                 .hint("end it in .firn, .export, .export.gz, .export.xz or .export.zst, or say --to FORMAT")
         })?;
+        if format == Format::Firn && !self.low_memory {
+            encode::unpack_dictionary_ahead();
+        }
         let loaded = session.load(Source::new(&self.input), Some(&self.output))?;
         if format != Format::Firn {
             return write_export(format, &loaded.closure, &loaded.spool, &self.output);

@@ -8,7 +8,10 @@ mod warnings;
 mod what;
 
 use crate::{
-    CommandError, EncodeOptions, ExitCode, Session, command::pack::NixFlags, encode::Encoded, import::environment,
+    CommandError, EncodeOptions, ExitCode, Session,
+    command::pack::NixFlags,
+    encode::{self, Encoded},
+    import::environment,
     stock::prove_all,
 };
 use evaluate::Evaluator;
@@ -99,6 +102,9 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
             .hint("evaluate the system again, or name the store that has it with --store"));
     }
 
+    if !request.low_memory {
+        encode::unpack_dictionary_ahead();
+    }
     let mut spool = session.spool(Some(&request.output))?;
     let infos = store.closure(&roots)?;
     let claimed = store.read(&infos, &mut spool, session.sink)?;
