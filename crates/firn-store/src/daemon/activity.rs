@@ -2,13 +2,13 @@
 //! (`progress-bar.cc`).
 
 use super::log::{Activity, Event, Field, ResultKind};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Lines kept of the log of one build.
 const LOG_LINES: usize = 25;
 /// Most activities that are followed at the same time.
 const RUNNING: usize = 100_000;
-/// Builds that have ended whose logs are kept.
+/// Builds that have ended whose logs are kept, and derivations that the daemon has named as failed.
 const ENDED: usize = 64;
 
 /// How far work of one kind is; bytes for copies and downloads, else a count.
@@ -61,6 +61,8 @@ pub struct Activities {
     ended: VecDeque<Build>,
     /// Failures that were counted and whose builds have not ended yet.
     failures: u64,
+    /// Derivations that lines about a failure named.
+    named: HashSet<String>,
 }
 
 impl Activities {
@@ -75,7 +77,17 @@ impl Activities {
             }
             Event::Stop { id } => self.stop(*id),
             Event::Result { id, kind, fields } => self.result(*id, *kind, fields),
-            Event::Start { .. } | Event::Line(_) | Event::Sent { .. } => {}
+            Event::Line(line) => self.name_failed(line),
+            Event::Start { .. } | Event::Sent { .. } => {}
+        }
+    }
+
+    /// "builder for 'X.drv' failed with exit code 1", "Cannot build 'X.drv'": what failed, where builds that were only
+    /// stopped end at the same time, in any order.
+    fn name_failed(&mut self, line: &str) {
+        if line.contains("failed") || line.contains("Cannot build") {
+            let quoted = line.split('\'').skip(1).step_by(2).filter(|word| word.ends_with(".drv"));
+            self.named.extend(quoted.take(ENDED.saturating_sub(self.named.len())).map(str::to_owned));
         }
     }
 
@@ -175,7 +187,8 @@ impl Activities {
 
     /// The builds that failed by themselves, not by what they depend on, of the last 64 that have ended.
     pub fn failed_builds(&self) -> impl Iterator<Item = &Build> {
-        self.ended.iter().filter(|build| build.failed)
+        let named = self.ended.iter().any(|build| self.named.contains(&build.derivation));
+        self.ended.iter().filter(move |build| if named { self.named.contains(&build.derivation) } else { build.failed })
     }
 }
 
@@ -207,6 +220,28 @@ mod tests {
             assert_eq!(log.back().map(String::as_str), Some("src/main.c:42: error: expected expression"));
             assert!(activities.running.is_empty());
         }
+    }
+
+    #[test]
+    fn what_the_daemon_names_has_failed_and_not_what_was_stopped_with_it() {
+        let mut activities = Activities::default();
+        for (id, name) in [(1, "/nix/store/a-slow.drv"), (2, "/nix/store/b-broken.drv")] {
+            let fields = vec![Field::Text(name.to_owned())];
+            activities.event(&Event::Start {
+                id,
+                level: 3,
+                kind: Activity::Build,
+                text: String::new(),
+                fields,
+                parent: 0,
+            });
+        }
+        activities.failures = 1;
+        activities.event(&Event::Line("error: builder for '/nix/store/b-broken.drv' failed with exit code 1;".into()));
+        activities.event(&Event::Stop { id: 1 });
+        activities.event(&Event::Stop { id: 2 });
+        let failed: Vec<&str> = activities.failed_builds().map(|build| build.derivation.as_str()).collect();
+        assert_eq!(failed, ["/nix/store/b-broken.drv"]);
     }
 
     #[test]
