@@ -93,8 +93,12 @@ pub(crate) fn check_imported(host: &Host) -> Result<(), CommandError> {
     let bad = imported::check(host, &Machine::new(host, None), &SystemClock.now())?;
     let Some(first) = bad.first() else { return Ok(()) };
     let text = format!("a restart in the middle of an import left {} damaged", first.display());
+    let keeps = format!("something else keeps it: nix-store --query --roots {} says what", first.display());
+    let mark = host.state().join("importing.json");
     Err(CommandError::new(ExitCode::Store, text)
-        .hint("something else keeps it; nix-store --verify --check-contents --repair may fetch it anew"))
+        .hint(keeps)
+        .hint("remove that and run firn recover, or nix-store --verify --check-contents --repair where a cache has it")
+        .hint(format!("once the path is whole by other means, delete {}", mark.display())))
 }
 
 /// Finishes or undoes what was left half done. Somebody who has it in hand is left to it. A revert that failed is tried
