@@ -140,7 +140,7 @@ impl Session {
         mut plan: Plan,
         events: Events<'_>,
     ) -> Result<ImportReport, DaemonError> {
-        let (without_signatures, signed) = self.check_trust(closure, &plan, events)?;
+        let (mut without_signatures, signed) = self.check_trust(closure, &plan, events)?;
         let present = plan.present();
         let bytes = plan.missing(closure).map(ProvenPath::nar_size).sum();
         if let Some(first) = signed {
@@ -148,7 +148,11 @@ impl Session {
             let sent = self.send(closure, spool, &first, (Way::Each, without_signatures), events)?;
             plan = Plan::new(closure, sent.valid);
             if let (Some((path, source)), Some(keys)) = (sent.failure, first.keys(&plan, closure)) {
-                return Err(DaemonError::KeyNotAccepted { path, keys, source });
+                // A daemon that does not say whom it trusts closes the connection of others when asked: only now.
+                if self.find_trust(events)? != Trust::Yes {
+                    return Err(DaemonError::KeyNotAccepted { path, keys, source });
+                }
+                without_signatures = true;
             }
         }
         let mut failure = None;
@@ -179,13 +183,17 @@ impl Session {
         if plan.missing(closure).all(|path| path.content_address().is_some()) {
             return Ok((false, None));
         }
-        if self.find_trust(events)? == Trust::Yes {
+        let mut needing = plan.missing(closure).filter(|path| path.content_address().is_none());
+        let unsigned = needing.find(|path| path.signatures().is_empty());
+        if self.greeting().is_some_and(|greeting| greeting.trust == Trust::Yes) {
             return Ok((true, None));
         }
-        let mut needing = plan.missing(closure).filter(|path| path.content_address().is_none());
-        match needing.find(|path| path.signatures().is_empty()) {
-            Some(path) => Err(DaemonError::NeedsTrust { path: path.path().clone() }),
+        match unsigned {
             None => Ok((false, Some(plan.signed(closure)))),
+            Some(path) => match self.find_trust(events)? {
+                Trust::Yes => Ok((true, None)),
+                Trust::Unknown | Trust::No => Err(DaemonError::NeedsTrust { path: path.path().clone() }),
+            },
         }
     }
 
