@@ -172,7 +172,8 @@ impl Unpacking {
 
     /// A reader of a section that waits for what is not there yet.
     pub(crate) fn follow<'a>(&'a self, section: Section, spool: &'a FileSpool) -> Follower<'a> {
-        Follower { unpacking: self, spool, place: place_of(section), left: self.section(section), frame: 0 }
+        let run = RunReader::new(spool, self.section(section));
+        Follower { unpacking: self, place: place_of(section), run, frame: 0 }
     }
 
     fn wait_for_change<'a>(&'a self, state: MutexGuard<'a, State>) -> io::Result<MutexGuard<'a, State>> {
@@ -186,34 +187,31 @@ impl Unpacking {
 /// See [`Unpacking::follow`].
 pub(crate) struct Follower<'a> {
     unpacking: &'a Unpacking,
-    spool: &'a FileSpool,
     place: usize,
-    left: Blob,
+    run: RunReader<'a>,
     frame: usize,
 }
 
 impl Read for Follower<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.left.len == 0 || buf.is_empty() {
+        let left = self.run.left;
+        if left.len == 0 || buf.is_empty() {
             return Ok(0);
         }
         let mut state = self.unpacking.lock();
         let there = loop {
             let run = state.frames[self.place].get(self.frame).copied().ok_or(io::ErrorKind::UnexpectedEof)?;
-            if self.left.offset == run.end {
+            if left.offset == run.end {
                 self.frame += 1;
-            } else if self.left.offset < run.at {
-                break run.at - self.left.offset;
+            } else if left.offset < run.at {
+                break run.at - left.offset;
             } else {
                 state = self.unpacking.wait_for_change(state)?;
             }
         };
         drop(state);
         let n = usize::try_from(there).unwrap_or(usize::MAX).min(buf.len());
-        self.spool.read_at(self.left.offset, &mut buf[..n])?;
-        self.left.offset += n as u64;
-        self.left.len -= n as u64;
-        Ok(n)
+        self.run.read(&mut buf[..n])
     }
 }
 

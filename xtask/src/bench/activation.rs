@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::hosts::{clocked, seconds};
 use crate::bed::{self, Bed, Host, Release};
 use crate::dist::{self, Processor, Toolchain};
 use crate::install::Missing;
@@ -75,10 +76,7 @@ fn measured() -> Result<String> {
 
 /// Seconds of a script in root's home.
 fn took(host: &Host<'_>, script: &str) -> Result<f64> {
-    let timed = format!("cd; set -e; start=$(date +%s%N); {script}; echo $(($(date +%s%N) - start))");
-    let nanoseconds = host.root(&timed)?.ok()?;
-    let last = nanoseconds.lines().last().unwrap_or_default();
-    Ok(last.trim().parse::<f64>().with_context(|| format!("a time: {nanoseconds:?}"))? / 1e9)
+    seconds(&host.root(&format!("cd; {}", clocked(script)))?.ok()?)
 }
 
 /// Peak memory in MB of the command, and of what runs in units.

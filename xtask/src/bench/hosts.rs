@@ -76,12 +76,15 @@ fn timed(host: &Host<'_>, user: &str, line: &str) -> Result<f64> {
     seconds(&ended.ok()?)
 }
 
-fn clocked(line: &str) -> String {
+/// A script that says last how many nanoseconds a line took.
+pub(super) fn clocked(line: &str) -> String {
     format!("set -e; start=$(date +%s%N); {line}; echo $(($(date +%s%N) - start))")
 }
 
-fn seconds(nanoseconds: &str) -> Result<f64> {
-    Ok(nanoseconds.trim().parse::<f64>().with_context(|| format!("a time: {nanoseconds:?}"))? / 1e9)
+/// The seconds that such a script said.
+pub(super) fn seconds(said: &str) -> Result<f64> {
+    let nanoseconds = said.lines().last().unwrap_or_default();
+    Ok(nanoseconds.trim().parse::<f64>().with_context(|| format!("a time: {said:?}"))? / 1e9)
 }
 
 fn over_a_line(folder: &Path, firn: &Path, root: &str) -> Result<String> {

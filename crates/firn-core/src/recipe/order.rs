@@ -34,7 +34,7 @@ pub(super) fn add_target(targets: &mut Targets, base: &[u8], reference: Referenc
     }
 }
 
-/// Calls `found` for all targets of each store path in a text, with the length of the path after the directory.
+/// Calls `found` for all targets of each store path in a text.
 fn for_each_path<'a>(text: &[u8], prefix: &Finder<'_>, targets: &'a Targets, mut found: impl FnMut(&'a [Target])) {
     let mut at = 0;
     while let Some(n) = prefix.find(&text[at..]) {

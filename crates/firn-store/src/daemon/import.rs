@@ -68,15 +68,6 @@ impl Plan {
         Self { present }
     }
 
-    /// Names of the keys that signed the first path of `self` that needs trust and is not there by `now`.
-    fn keys(&self, now: &Self, closure: &Proven) -> Option<String> {
-        let refused = |path: &&ProvenPath| path.content_address().is_none();
-        let wanted: HashSet<&StorePath> = self.missing(closure).map(ProvenPath::path).collect();
-        let path = now.missing(closure).filter(|path| wanted.contains(path.path())).find(refused)?;
-        let names = path.signatures().iter().map(|signature| signature.split(':').next().unwrap_or_default());
-        Some(names.collect::<Vec<_>>().join(", "))
-    }
-
     /// Paths that are there and that no other such path refers to: a temporary root for each keeps all of them.
     fn tops<'a>(&'a self, closure: &'a Proven) -> Vec<&'a StorePath> {
         let there = || closure.paths().iter().zip(&self.present).filter(|(_, present)| **present).map(|(path, _)| path);
@@ -118,6 +109,12 @@ impl Progress {
     }
 }
 
+/// Names of the keys that signed a path.
+fn keys_of(path: &ProvenPath) -> String {
+    let names = path.signatures().iter().map(|signature| signature.split(':').next().unwrap_or_default());
+    names.collect::<Vec<_>>().join(", ")
+}
+
 impl Session {
     /// Asks which paths of the closure are there. One round trip, the greeting in it.
     pub fn plan(&mut self, closure: &Proven, events: Events<'_>) -> Result<Plan, DaemonError> {
@@ -147,7 +144,11 @@ impl Session {
             // Only the daemon knows which keys it accepts: asked of these alone, before anything else comes.
             let sent = self.send(closure, spool, &first, (Way::Each, without_signatures), events)?;
             plan = Plan::new(closure, sent.valid);
-            if let (Some((path, source)), Some(keys)) = (sent.failure, first.keys(&plan, closure)) {
+            let refused = sent.failure.and_then(|(path, source)| {
+                let refused = first.missing(closure).find(|missing| *missing.path() == path)?;
+                refused.content_address().is_none().then(|| (path, keys_of(refused), source))
+            });
+            if let Some((path, keys, source)) = refused {
                 // A daemon that does not say whom it trusts closes the connection of others when asked: only now.
                 if self.find_trust(events)? != Trust::Yes {
                     return Err(DaemonError::KeyNotAccepted { path, keys, source });
