@@ -19,7 +19,7 @@ use std::{
 /// How units were before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Units that failed or were about to be restarted.
+    /// Units that failed, or ended and were restarted again and again.
     pub failed: BTreeSet<String>,
     /// Answer of `systemctl is-system-running`.
     pub state: String,
@@ -47,10 +47,15 @@ pub(crate) struct Criteria<'a> {
 /// Longest time that jobs of systemd are waited for after the settle time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A service that was restarted twice or more and began to run within this time is one that ends again and again.
+const LATELY: Duration = Duration::from_secs(60);
+
 /// Remembers how units are, and which services run.
-pub(crate) fn baseline(machine: &Machine) -> Result<(Baseline, BTreeSet<String>), ActivateError> {
+pub(crate) fn baseline(machine: &Machine, clock: &dyn Clock) -> Result<(Baseline, BTreeSet<String>), ActivateError> {
     let look = look(machine)?;
-    let failed = look.failed.union(&look.restarting).cloned().collect();
+    let now_us = clock.now().monotonic_ms * 1000;
+    let mut failed: BTreeSet<String> = look.failed.union(&look.restarting).cloned().collect();
+    failed.extend(restarts(machine)?.into_iter().filter(|(_, r)| r.looping(now_us)).map(|(unit, _)| unit));
     Ok((Baseline { failed, state: look.state }, look.services))
 }
 
@@ -84,7 +89,7 @@ pub(crate) fn judge(
             let mut looping = look.restarting;
             if !criteria.settle.is_zero() {
                 let again = self::restarts(machine)?.into_iter();
-                let often = again.filter(|(unit, count)| *count >= restarts.get(unit).copied().unwrap_or(0) + 2);
+                let often = again.filter(|(unit, now)| now.count >= restarts.get(unit).map_or(0, |r| r.count) + 2);
                 looping.extend(often.map(|(unit, _)| unit));
             }
             let looping = new(&looping);
@@ -133,24 +138,49 @@ pub(crate) fn undisturbed(
     let ask = ["show", "--type=service", "--property=Id,ActiveExitTimestampMonotonic", "*"];
     let (_, text) = machine.ask("systemctl", &ask)?;
     let stopped = |block: &str| {
-        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        let at: u64 = value("ActiveExitTimestampMonotonic").and_then(|at| at.parse().ok()).unwrap_or(0);
-        at >= since_us && value("Id").is_some_and(|unit| services.contains(unit))
+        property(block, "ActiveExitTimestampMonotonic").is_some_and(|at| at >= since_us)
+            && text_of(block, "Id").is_some_and(|unit| services.contains(unit))
     };
     Ok(!text.split("\n\n").any(stopped))
 }
 
-/// How often each service was restarted because it had ended.
-fn restarts(machine: &Machine) -> Result<BTreeMap<String, u64>, ActivateError> {
-    let (_, text) = machine.ask("systemctl", &["show", "--type=service", "--property=Id,NRestarts", "*"])?;
-    let mut found = BTreeMap::new();
-    for block in text.split("\n\n") {
-        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        if let (Some(unit), Some(Ok(count))) = (value("Id"), value("NRestarts").map(str::parse)) {
-            found.insert(unit.to_owned(), count);
-        }
+/// How often a service was restarted because it had ended, and when it last began to run, in microseconds of the
+/// monotonic clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Restarts {
+    count: u64,
+    began_us: u64,
+}
+
+impl Restarts {
+    /// Whether it ends again and again, though it may run at this very moment.
+    fn looping(&self, now_us: u64) -> bool {
+        self.count >= 2 && u128::from(now_us.saturating_sub(self.began_us)) < LATELY.as_micros()
     }
-    Ok(found)
+}
+
+fn restarts(machine: &Machine) -> Result<BTreeMap<String, Restarts>, ActivateError> {
+    let wanted = "--property=Id,NRestarts,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic";
+    let (_, text) = machine.ask("systemctl", &["show", "--type=service", wanted, "*"])?;
+    Ok(restarts_in(&text))
+}
+
+fn restarts_in(text: &str) -> BTreeMap<String, Restarts> {
+    let of = |block: &str| {
+        let began = ["ActiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic"];
+        let began_us = began.iter().filter_map(|key| property(block, key)).max().unwrap_or(0);
+        Some((text_of(block, "Id")?.to_owned(), Restarts { count: property(block, "NRestarts")?, began_us }))
+    };
+    text.split("\n\n").filter_map(of).collect()
+}
+
+/// What `systemctl show` says of a property of one unit.
+fn text_of<'a>(block: &'a str, key: &str) -> Option<&'a str> {
+    block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn property(block: &str, key: &str) -> Option<u64> {
+    text_of(block, key)?.parse().ok()
 }
 
 /// One own check: its name, and what runs.
@@ -259,6 +289,20 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, unit), fits, "{pattern} {unit}");
         }
+    }
+
+    #[test]
+    fn a_service_that_runs_for_a_moment_between_two_restarts_is_known_to_loop() {
+        let minute = 60_000_000;
+        let show = "Id=flaky.service\nNRestarts=3\nActiveEnterTimestampMonotonic=70000000\nInactiveExitTimestampMonotonic=0\n\n\
+                    Id=old.service\nNRestarts=9\nInactiveExitTimestampMonotonic=1000000\n\n\
+                    Id=new.service\nNRestarts=0\nInactiveExitTimestampMonotonic=70000000\n\n\
+                    Id=a.mount\n";
+        let found = restarts_in(show);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["flaky.service", "new.service", "old.service"]);
+        let looping: Vec<_> =
+            found.iter().filter(|(_, r)| r.looping(minute + 2_000_000)).map(|(unit, _)| unit).collect();
+        assert_eq!(looping, ["flaky.service"]);
     }
 
     #[test]

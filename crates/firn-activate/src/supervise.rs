@@ -179,7 +179,7 @@ impl Supervisor<'_> {
         let done = match step {
             Step::Baseline => {
                 if self.systemd() {
-                    let (baseline, services) = health::baseline(&self.machine)?;
+                    let (baseline, services) = health::baseline(&self.machine, self.clock)?;
                     (self.journal.baseline, self.services) = (Some(baseline), services);
                 }
                 return Ok(());

@@ -325,7 +325,8 @@ fn wrong_system(_: &Bed, host: &Host<'_>) -> Result<()> {
 
 fn unrelated(_: &Bed, host: &Host<'_>) -> Result<()> {
     host.root(
-        "systemd-run --quiet --unit=flaky -p Restart=always -p RestartSec=200ms -p StartLimitIntervalSec=0 false",
+        "systemd-run --quiet --unit=flaky -p Restart=always -p RestartSec=200ms -p StartLimitIntervalSec=0 \
+         sh -c 'sleep 0.5; false'",
     )?
     .ok()?;
     host.until("[ $(systemctl show -P NRestarts flaky) -gt 2 ]", PATIENCE)?;
