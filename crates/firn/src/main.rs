@@ -1,5 +1,6 @@
 //! The `firn` program: reads the command line, shows events, ends with a documented code.
 
+mod allocator;
 mod report;
 
 use clap::Parser;
@@ -10,9 +11,8 @@ use firn::{
 use report::Report;
 use std::io;
 
-/// The C library of the static binary gives memory slowly: a third of the time of `convert` went there.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// `mi_option_purge_delay` of mimalloc 2, which its bindings leave out.
 const PURGE_DELAY: i32 = 15;

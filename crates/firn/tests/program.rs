@@ -63,6 +63,16 @@ fn a_mistake_in_the_command_line_is_json_too_when_json_is_wanted() {
 }
 
 #[test]
+fn a_limit_of_256_mb_of_address_space_is_kept() {
+    let firn = firn(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -v 262144; exec \"$0\" verify ../v1/minimal.firn"]).arg(firn.get_program());
+    shell.current_dir(firn.get_current_dir().unwrap());
+    let Output { status, stderr, .. } = shell.output().unwrap();
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+}
+
+#[test]
 fn colours_come_when_asked_for_and_not_into_a_pipe() {
     assert!(!run(&["verify", "text"]).2.contains('\x1b'));
     assert!(run(&["--color", "always", "verify", "text"]).2.contains('\x1b'));
