@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -234,11 +234,18 @@ pub fn pending(host: &Host) -> Result<(), GuardError> {
 
 /// Once the system is built: it is one, and there is room for its kernel and initrd.
 pub fn after_realise(host: &Host, system: &Path, specialisation: Option<&str>) -> Result<(), GuardError> {
+    // A link that leads outside of what is looked at may lead to anything.
+    let runs = |file: &Path| {
+        fs::metadata(host.path(file)).map_or(true, |m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
     let check = |top: &Path| match ["nixos-version", "bin/switch-to-configuration", "init"]
         .into_iter()
         .find(|file| fs::symlink_metadata(host.path(top.join(file))).is_err())
     {
         Some(missing) => Err(GuardError::NoSystem { system: top.to_owned(), missing }),
+        None if !runs(&top.join("bin/switch-to-configuration")) => {
+            Err(GuardError::NoSystem { system: top.to_owned(), missing: "bin/switch-to-configuration that can be run" })
+        }
         None => Ok(()),
     };
     check(system)?;
@@ -292,6 +299,23 @@ mod tests {
 
     fn to(host: &str, system: &str) -> Addressee {
         Addressee { host: Some(host.into()), name: None, system: Some(system.into()) }
+    }
+
+    #[test]
+    fn a_script_that_cannot_be_run_makes_no_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let system = Path::new("/nix/store/system");
+        make_folder(&host.path(system.join("bin"))).unwrap();
+        for file in ["nixos-version", "init", "bin/switch-to-configuration"] {
+            assert!(after_realise(&host, system, None).is_err(), "without {file}");
+            fs::write(host.path(system.join(file)), "").unwrap();
+        }
+        let said = after_realise(&host, system, None).unwrap_err().to_string();
+        assert!(said.ends_with("it has no bin/switch-to-configuration that can be run"), "{said}");
+        let script = host.path(system.join("bin/switch-to-configuration"));
+        fs::set_permissions(script, fs::Permissions::from_mode(0o555)).unwrap();
+        assert!(after_realise(&host, system, None).is_ok());
     }
 
     #[test]

@@ -44,6 +44,13 @@ pub(crate) struct Criteria<'a> {
     pub(crate) settle: Duration,
 }
 
+impl Criteria<'_> {
+    /// Whether a unit may fail: it did before, or somebody said so.
+    pub(crate) fn knows(&self, unit: &str) -> bool {
+        self.baseline.failed.contains(unit) || self.allowed.iter().any(|pattern| matches(pattern, unit))
+    }
+}
+
 /// Longest time that jobs of systemd are waited for after the settle time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -66,10 +73,7 @@ pub(crate) fn judge(
     criteria: &Criteria<'_>,
 ) -> Result<Result<(), String>, ActivateError> {
     let new = |units: &BTreeSet<String>| -> Vec<String> {
-        let known = |unit: &&String| {
-            criteria.baseline.failed.contains(*unit) || criteria.allowed.iter().any(|pattern| matches(pattern, unit))
-        };
-        units.iter().filter(|unit| !known(unit)).cloned().collect()
+        units.iter().filter(|unit| !criteria.knows(unit)).cloned().collect()
     };
     let end = clock.now().after(criteria.settle);
     let last = end.after(PATIENCE);
@@ -106,22 +110,40 @@ fn look(machine: &Machine) -> Result<Look, ActivateError> {
     let all = ["list-units", "--all", "--plain", "--no-legend", "--full", "--no-pager"];
     let (_, text) = machine.ask("systemctl", &all)?;
     let (_, state) = machine.ask("systemctl", &["is-system-running"])?;
-    let mut look = Look { state: state.trim().to_owned(), ..Look::default() };
-    for line in text.lines() {
+    Ok(looked(&text, state.trim()))
+}
+
+fn looked(units: &str, state: &str) -> Look {
+    let mut look = Look { state: state.to_owned(), ..Look::default() };
+    for line in units.lines() {
         let mut words = line.split_whitespace();
-        let (Some(unit), Some(_), Some(active), Some(sub)) = (words.next(), words.next(), words.next(), words.next())
+        let (Some(unit), Some(load), Some(active), Some(sub)) =
+            (words.next(), words.next(), words.next(), words.next())
         else {
             continue;
         };
-        let into = match (active, sub) {
-            ("failed", _) => &mut look.failed,
-            (_, "auto-restart" | "auto-restart-queued") => &mut look.restarting,
-            ("active", _) if unit.ends_with(".service") => &mut look.services,
+        let into = match (load, active, sub) {
+            // A unit that systemd cannot read never fails: it is not started.
+            ("bad-setting" | "error", "inactive", _) | (_, "failed", _) => &mut look.failed,
+            (_, _, "auto-restart" | "auto-restart-queued") => &mut look.restarting,
+            (_, "active", _) if unit.ends_with(".service") => &mut look.services,
             _ => continue,
         };
         into.insert(unit.to_owned());
     }
-    Ok(look)
+    look
+}
+
+/// Units whose assertion (`AssertPathExists=` and the like) was wrong since a moment of the monotonic clock: their start
+/// fails, and they do not.
+pub(crate) fn refuted(machine: &Machine, since_us: u64) -> Result<Vec<String>, ActivateError> {
+    let ask = ["show", "--all", "--property=Id,AssertResult,AssertTimestampMonotonic", "*"];
+    let (_, text) = machine.ask("systemctl", &ask)?;
+    let wrong = |block: &&str| {
+        text_of(block, "AssertResult") == Some("no")
+            && property(block, "AssertTimestampMonotonic").is_some_and(|at| at >= since_us)
+    };
+    Ok(text.split("\n\n").filter(wrong).filter_map(|block| text_of(block, "Id").map(str::to_owned)).collect())
 }
 
 /// Whether services that ran are as they were: none of them stopped since a moment of the monotonic clock. One that a
@@ -303,6 +325,17 @@ mod tests {
         let looping: Vec<_> =
             found.iter().filter(|(_, r)| r.looping(minute + 2_000_000)).map(|(unit, _)| unit).collect();
         assert_eq!(looping, ["flaky.service"]);
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_read_counts_as_failed() {
+        let text = "bad.service bad-setting inactive dead Bad\napp.service loaded active running App\n\
+                    old.service loaded failed failed Old\nloop.service loaded activating auto-restart Loop\n\
+                    gone.service not-found inactive dead gone\noff.service masked inactive dead off\n";
+        let set = |units: &[&str]| units.iter().map(|unit| (*unit).to_owned()).collect::<BTreeSet<_>>();
+        let look = looked(text, "degraded");
+        assert_eq!(look.failed, set(&["bad.service", "old.service"]));
+        assert_eq!((look.restarting, look.services), (set(&["loop.service"]), set(&["app.service"])));
     }
 
     #[test]

@@ -160,6 +160,7 @@ pub(crate) fn meaning(ended: Ended) -> Meaning {
 pub(crate) fn told(ended: Ended, limit: Duration) -> String {
     match ended {
         Ended::Code(2) => "said that activation failed (exit code 2)".to_owned(),
+        Ended::Code(code @ (126 | 127)) => format!("could not be run (exit code {code})"),
         Ended::Code(code) => format!("ended with exit code {code}"),
         Ended::Signal(signal) => format!("was killed by signal {signal}"),
         Ended::TimedOut => format!("did not end within {} and was stopped", crate::health::printed(limit)),

@@ -53,7 +53,7 @@ pub fn supervise(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, Ac
     let journal = Journal::read(host, id)?;
     let machine = Machine::new(host, journal.before.running.as_deref());
     let log = Log::open(host, journal.log.clone());
-    let mut supervisor = Supervisor { host, clock, machine, log, journal, services: BTreeSet::new() };
+    let mut supervisor = Supervisor { host, clock, machine, log, journal, services: BTreeSet::new(), complained: None };
     supervisor.resume();
     Ok(supervisor.journal)
 }
@@ -80,6 +80,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) journal: Journal,
     /// Services that ran before.
     services: BTreeSet<String>,
+    /// When the script was begun that says that some units do not run.
+    complained: Option<Moment>,
 }
 
 impl Supervisor<'_> {
@@ -241,7 +243,10 @@ impl Supervisor<'_> {
         let reason = || format!("its switch-to-configuration {}", script::told(ended, options.activation_timeout));
         match script::meaning(ended) {
             Meaning::Done => {}
-            Meaning::UnitsFailed => self.log.line("the script says that some units do not run"),
+            Meaning::UnitsFailed => {
+                self.log.line("the script says that some units do not run");
+                self.complained = Some(since);
+            }
             Meaning::NeedsReboot if same => {
                 return Err(Stop::Harmless(State::NeedsReboot, "it cannot be switched to without a restart".into()));
             }
@@ -293,6 +298,12 @@ impl Supervisor<'_> {
             let baseline = self.journal.baseline.as_ref().unwrap_or(&known);
             let criteria = Criteria { baseline, allowed: &options.allow_failed, settle };
             health::judge(&self.machine, self.clock, &criteria)?.map_err(Stop::Failed)?;
+            if let Some(since) = &self.complained {
+                let refuted = health::refuted(&self.machine, since.monotonic_ms * 1000)?;
+                if let Some(unit) = refuted.iter().find(|unit| !criteria.knows(unit)) {
+                    return Err(Stop::Failed(format!("{unit} does not run: an assertion of it is wrong")));
+                }
+            }
         }
         for check in health::checks(self.host, &self.machine, &options.checks)? {
             let from = self.clock.now().boot_ms;

@@ -179,10 +179,14 @@ pub(crate) fn follow(
     let mut seen = clock.now();
     loop {
         let journal = Journal::read(host, id)?;
-        tail.show(host, &journal, session);
+        let more = tail.show(host, &journal, session);
+        if more {
+            // A terminal may be slow.
+            seen = clock.now();
+        }
         let waits = journal.state == State::AwaitingReboot || (journal.state == State::Awaiting && !leave.wait);
         if journal.state.is_final() || waits {
-            tail.show(host, &journal, session);
+            while tail.show(host, &journal, session) {}
             return Ok(journal);
         }
         if Lock::Work.is_taken(host)? {
@@ -192,7 +196,9 @@ pub(crate) fn follow(
                 .hint("firn recover finishes or undoes it")
                 .hint(format!("log: {}", journal.log.display())));
         }
-        clock.sleep(LOOK);
+        if !more {
+            clock.sleep(LOOK);
+        }
     }
 }
 
@@ -200,33 +206,45 @@ pub(crate) fn follow(
 #[derive(Default)]
 pub(crate) struct Tail {
     offset: u64,
-    rest: String,
+    /// The beginning of a line whose end is not there yet.
+    rest: Vec<u8>,
 }
+
+/// Most bytes of a log that are shown at once.
+const PIECE: u64 = 1 << 16;
 
 impl Tail {
     /// From its end.
     fn end_of(host: &Host, journal: &Journal) -> Self {
         let offset = std::fs::metadata(host.path(&journal.log)).map_or(0, |metadata| metadata.len());
-        Self { offset, rest: String::new() }
+        Self { offset, rest: Vec::new() }
     }
 
-    fn show(&mut self, host: &Host, journal: &Journal, session: &Session<'_>) {
-        let Ok(mut file) = File::open(host.path(&journal.log)) else { return };
+    /// Shows what is new; whether anything is.
+    fn show(&mut self, host: &Host, journal: &Journal, session: &Session<'_>) -> bool {
+        let Ok(mut file) = File::open(host.path(&journal.log)) else { return false };
         let mut new = Vec::new();
-        let read = file.seek(SeekFrom::Start(self.offset)).and_then(|_| file.read_to_end(&mut new));
-        if read.is_err_and(|error| error.kind() != ErrorKind::Interrupted) {
-            return;
+        let read = file.seek(SeekFrom::Start(self.offset)).and_then(|_| file.take(PIECE).read_to_end(&mut new));
+        if read.is_err_and(|error| error.kind() != ErrorKind::Interrupted) || new.is_empty() {
+            return false;
         }
         self.offset += new.len() as u64;
-        self.rest.push_str(&String::from_utf8_lossy(&new));
-        while let Some((line, rest)) = self.rest.split_once('\n') {
+        self.rest.append(&mut new);
+        // A line that does not end is told in parts.
+        let whole = match self.rest.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            None if self.rest.len() as u64 >= PIECE => self.rest.len(),
+            None => return true,
+        };
+        for line in String::from_utf8_lossy(&self.rest[..whole]).lines() {
             match line.strip_prefix(MARK) {
                 Some(ours) => session.sink.note(ours),
                 None if session.globals.quiet => {}
                 None => session.sink.event(crate::Event::Log { derivation: "switch", line }),
             }
-            self.rest = rest.to_owned();
         }
+        self.rest.drain(..whole);
+        true
     }
 }
 
