@@ -58,7 +58,7 @@ pub fn build(processor: Processor, environment: &[(&str, String)]) -> Result<Str
     enter.arg(&folder).arg(checkout).arg(workspace::cache()).arg(home.join("registry"));
     enter.args(["RUSTC_BOOTSTRAP=1", "CARGO_TARGET_DIR=/checkout/target/debian"]);
     enter.args(environment.iter().map(|(name, value)| format!("{name}={value}")));
-    enter.args(["cargo", "build", "--release", "--locked", "--package", "firn", "-Zbuild-std=std,panic_unwind"]);
+    enter.args(["cargo", "build", "--release", "--locked", "--package", "firn", "-Zbuild-std=std,panic_abort"]);
     process::quiet(enter.args(["--target", &target]))?;
     Ok(format!("target/debian/{target}/release/firn"))
 }
