@@ -625,7 +625,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__pack)
-            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --machine-id --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -708,6 +708,10 @@ _firn() {
                     return 0
                     ;;
                 --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --machine-id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -61,6 +61,7 @@ complete -c firn -n "__fish_firn_using_subcommand pack" -s A -l attr -d 'Take th
 complete -c firn -n "__fish_firn_using_subcommand pack" -l store -d 'Read from this store: a daemon, or local?root=DIR' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l max-size -d 'Refuse to write more bytes than this' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l keep -d 'Keep the derivation here under this name, so that a later delta finds it' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l machine-id -d 'The file is for the machine with this /etc/machine-id: firn switch refuses it on another' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -s I -l include -d 'Add to the search path' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l arg -d 'An argument of the expression' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l argstr -d 'An argument of the expression that is a string' -r

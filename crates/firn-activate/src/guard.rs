@@ -30,6 +30,14 @@ pub enum GuardError {
         /// This one's.
         found: String,
     },
+    /// A file for another machine, by its id.
+    #[error("it is for the machine with id {wanted}, and this one has {}", found.as_deref().unwrap_or("none"))]
+    Machine {
+        /// The file's.
+        wanted: String,
+        /// This one's.
+        found: Option<String>,
+    },
     /// A file for another kind of machine.
     #[error("it is for {wanted}, and this is {found}")]
     System {
@@ -100,7 +108,9 @@ impl GuardError {
             Self::NotRoot => {
                 hint("run it as root; switch, boot and test become root by --elevate sudo or --elevate run0 as well")
             }
-            Self::Host { .. } => hint("take the file for this host, or say --force-host if it is meant"),
+            Self::Host { .. } | Self::Machine { .. } => {
+                hint("take the file for this host, or say --force-host if it is meant")
+            }
             Self::System { .. } => hint("take the file for this machine, or say --force-system if it is meant"),
             Self::Installer => hint(
                 "an installation goes by firn import --root /mnt and nixos-install --system; --force-host switches the installer itself",
@@ -145,6 +155,8 @@ pub struct Addressee {
     pub host: Option<String>,
     /// Name of the system: `nixos-system-HOST-LABEL`. Both may hold dashes, so only a host can tell whether it is its own.
     pub name: Option<String>,
+    /// Id of the machine, which goes before its name: machine-id(5).
+    pub machine_id: Option<String>,
     /// Nix system, `x86_64-linux`.
     pub system: Option<String>,
 }
@@ -181,7 +193,13 @@ impl ThisHost {
         if self.installer && !force_host {
             return Err(GuardError::Installer);
         }
-        if let (Some(wanted), false) = (&to.host, force_host) {
+        if force_host {
+            // Whoever says so knows better.
+        } else if let Some(wanted) = &to.machine_id {
+            if self.machine_id.as_ref() != Some(wanted) {
+                return Err(GuardError::Machine { wanted: wanted.clone(), found: self.machine_id.clone() });
+            }
+        } else if let Some(wanted) = &to.host {
             // A domain on either side does not make another host.
             let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
             let named = |own: &str| {
@@ -189,7 +207,7 @@ impl ThisHost {
                 rest.is_some_and(|rest| rest.starts_with('-'))
             };
             let own = named(&self.name) || named(&short(&self.name));
-            if !own && short(wanted) != short(&self.name) && self.machine_id.as_ref() != Some(wanted) {
+            if !own && short(wanted) != short(&self.name) {
                 return Err(GuardError::Host { wanted: wanted.clone(), found: self.name.clone() });
             }
         }
@@ -298,7 +316,19 @@ mod tests {
     }
 
     fn to(host: &str, system: &str) -> Addressee {
-        Addressee { host: Some(host.into()), name: None, system: Some(system.into()) }
+        Addressee { host: Some(host.into()), system: Some(system.into()), ..Addressee::default() }
+    }
+
+    #[test]
+    fn the_id_of_the_machine_goes_before_its_name() {
+        let this = ThisHost { machine_id: Some("a1".into()), ..web() };
+        let with = |host: &str, id: &str| Addressee { machine_id: Some(id.into()), ..to(host, "x86_64-linux") };
+        assert!(this.check(&with("db", "a1"), false, false).is_ok());
+        for (this, found) in [(&this, "a1"), (&web(), "none")] {
+            let said = this.check(&with("web", "b2"), false, false).unwrap_err().to_string();
+            assert_eq!(said, format!("it is for the machine with id b2, and this one has {found}"));
+            assert!(this.check(&with("web", "b2"), true, false).is_ok());
+        }
     }
 
     #[test]

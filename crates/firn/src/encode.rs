@@ -42,6 +42,8 @@ pub struct EncodeOptions {
     pub low_memory: bool,
     /// Host that the file is for, where it is known better than from the name of the system.
     pub host: Option<String>,
+    /// Id of the machine that the file is for, when asked for.
+    pub machine_id: Option<String>,
     /// Where it came from, when asked for.
     pub provenance: Vec<(String, String)>,
     /// Bytes that the file may have.
@@ -55,6 +57,7 @@ impl Default for EncodeOptions {
             codec_memory: 232 << 20,
             low_memory: false,
             host: None,
+            machine_id: None,
             provenance: Vec::new(),
             max_bytes: None,
         }
@@ -293,7 +296,8 @@ fn header(
 
 /// Names for people, from the first root alone, so that a flake and its derivation give equal bytes.
 pub(crate) fn manifest(closure: &Proven, spool: &dyn Spool, options: &EncodeOptions) -> Result<Manifest, EncodeError> {
-    let mut manifest = Manifest { host: options.host.clone(), ..Manifest::default() };
+    let (host, machine_id) = (options.host.clone(), options.machine_id.clone());
+    let mut manifest = Manifest { host, machine_id, ..Manifest::default() };
     let Some(root) = closure.roots().first() else { return Ok(manifest) };
     let name = root.name();
     manifest.name = Some(name.strip_suffix(".drv").unwrap_or(name).to_owned());

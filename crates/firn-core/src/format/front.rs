@@ -140,6 +140,7 @@ impl Front {
         let mut body = Vec::new();
         header.put(&mut body)?;
         put_field(&mut body, field::FRAMES, true, &put_table(frames));
+        header.put_last(&mut body);
         let mut image = MAGIC.to_vec();
         let (version, release) = (FormatVersion::CURRENT, Release::READS_CURRENT);
         image.extend([version.major.0, version.minor.0, release.major, release.minor]);

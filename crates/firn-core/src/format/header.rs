@@ -55,6 +55,8 @@ pub struct Manifest {
     pub system: Option<String>,
     /// Path that building the first root gives.
     pub toplevel: Option<StorePath>,
+    /// Id of the machine it is for (machine-id(5)), where its maker named one.
+    pub machine_id: Option<String>,
 }
 
 /// The header of a file.
@@ -86,6 +88,7 @@ pub(super) mod field {
     pub(in crate::format) const TOPLEVEL: u64 = 8;
     pub(in crate::format) const PROVENANCE: u64 = 9;
     pub(in crate::format) const FRAMES: u64 = 10;
+    pub(in crate::format) const MACHINE_ID: u64 = 11;
 }
 
 /// Appends one field.
@@ -121,7 +124,14 @@ fn take_text(mut cursor: Cursor<'_>) -> Result<String, FormatError> {
 }
 
 impl Header {
-    /// Appends all fields but the frame table. What has its default value is left out, so a header has one encoding.
+    /// Appends the fields after the frame table.
+    pub(super) fn put_last(&self, out: &mut Vec<u8>) {
+        if let Some(id) = &self.manifest.machine_id {
+            put_field(out, field::MACHINE_ID, false, id.as_bytes());
+        }
+    }
+
+    /// Appends the fields before the frame table. What has its default value is left out, so a header has one encoding.
     pub(super) fn put(&self, out: &mut Vec<u8>) -> Result<(), FormatError> {
         self.check()?;
         put_field(out, field::CONTENTS, true, &[self.contents as u8]);
@@ -139,7 +149,7 @@ impl Header {
             put_varint(&mut value, count);
         }
         put_field(out, field::COUNTS, true, &value);
-        let Manifest { name, host, system, toplevel } = &self.manifest;
+        let Manifest { name, host, system, toplevel, machine_id: _ } = &self.manifest;
         for (number, text) in [(field::NAME, name), (field::HOST, host), (field::SYSTEM, system)] {
             if let Some(text) = text {
                 put_field(out, number, false, text.as_bytes());
@@ -162,8 +172,8 @@ impl Header {
     }
 
     fn check(&self) -> Result<(), FormatError> {
-        let Manifest { name, host, system, .. } = &self.manifest;
-        let texts = [name, host, system].into_iter().flatten();
+        let Manifest { name, host, system, machine_id, .. } = &self.manifest;
+        let texts = [name, host, system, machine_id].into_iter().flatten();
         if !texts.chain(self.provenance.iter().flat_map(|(k, v)| [k, v])).all(|text| is_text(text)) {
             return Err(FormatError::Unwritable { field: "manifest", rule: TEXT_RULE });
         }
@@ -224,6 +234,7 @@ impl Header {
                     }
                 }
                 field::FRAMES => table = Some(take_all(&mut value)),
+                field::MACHINE_ID => header.manifest.machine_id = Some(take_text(take_all(&mut value))?),
                 _ if required => return Err(FormatError::Unknown { what: "a field", number, offset, release }),
                 _ => value = Cursor::new(&[], 0),
             }

@@ -139,6 +139,7 @@ fn every_field_comes_back() {
             host: Some("web".into()),
             system: Some("x86_64-linux".into()),
             toplevel: Some(path("nixos-system")),
+            machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         },
         provenance: vec![("flake".into(), "github:a/b".into()), ("rev".into(), String::new())],
     };

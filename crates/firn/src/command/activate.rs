@@ -382,6 +382,7 @@ fn addressee(subject: &Subject) -> Addressee {
             .filter(|_| alone)
             .or_else(|| by_name().map(str::to_owned)),
         name: root,
+        machine_id: manifest.and_then(|manifest| manifest.machine_id.clone()).filter(|_| alone),
         system: manifest.and_then(|manifest| manifest.system.clone()),
     }
 }

@@ -83,6 +83,7 @@ impl Convert {
         let options = EncodeOptions {
             low_memory: self.low_memory,
             host: manifest.and_then(|header| header.manifest.host.clone()),
+            machine_id: manifest.and_then(|header| header.manifest.machine_id.clone()),
             provenance: manifest.map(|header| header.provenance.clone()).unwrap_or_default(),
             ..session.encode_options()
         };

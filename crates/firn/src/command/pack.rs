@@ -38,6 +38,9 @@ pub struct Pack {
     /// Keep the derivation here under this name, so that a later delta finds it
     #[arg(long, value_name = "NAME")]
     pub keep: Option<String>,
+    /// The file is for the machine with this /etc/machine-id: firn switch refuses it on another
+    #[arg(long, value_name = "ID", value_parser = machine_id)]
+    pub machine_id: Option<String>,
     /// Record the flake, its lock and its revision, without credentials
     #[arg(long)]
     pub provenance: bool,
@@ -162,12 +165,22 @@ impl Pack {
             max_size: self.max_size,
             low_memory: self.low_memory,
             keep: self.keep,
+            machine_id: self.machine_id,
             provenance: self.provenance,
             nix: self.nix,
         };
         let packed = pack(&request, session)?;
         report(&request, &packed, session)
     }
+}
+
+/// machine-id(5): 32 hexadecimal digits, which some tools show as a UUID.
+fn machine_id(text: &str) -> Result<String, String> {
+    let id: String = text.trim().chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(id);
+    }
+    Err("a machine id is 32 hexadecimal digits: see /etc/machine-id of the host".to_owned())
 }
 
 fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Result<(), CommandError> {
@@ -207,6 +220,14 @@ fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_id_is_as_etc_machine_id_has_it() {
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(machine_id(id).as_deref(), Ok(id));
+        assert_eq!(machine_id("01234567-89AB-CDEF-0123-456789abcdef").as_deref(), Ok(id));
+        assert!(machine_id("web").is_err() && machine_id(&id[1..]).is_err());
+    }
 
     #[test]
     fn an_expression_gets_as_settings_what_its_command_does_not_know() {

@@ -24,6 +24,8 @@ pub struct Summary {
     pub name: Option<String>,
     /// Host that it is for.
     pub host: Option<String>,
+    /// Id of the machine that it is for.
+    pub machine_id: Option<String>,
     /// Nix system.
     pub system: Option<String>,
     /// Path that building the root gives.
@@ -182,6 +184,7 @@ impl Summary {
             roots: Vec::new(),
             name: None,
             host: None,
+            machine_id: None,
             system: None,
             toplevel: None,
             store_dir: store_dir.to_owned(),
@@ -210,7 +213,8 @@ impl Summary {
     }
 
     fn with_manifest(mut self, manifest: &Manifest, display: impl Fn(&StorePath) -> String) -> Self {
-        let Manifest { name, host, system, toplevel } = manifest;
+        let Manifest { name, host, system, toplevel, machine_id } = manifest;
+        self.machine_id = machine_id.clone();
         (self.name, self.host, self.system) = (name.clone(), host.clone(), system.clone());
         self.toplevel = toplevel.as_ref().map(display);
         self
@@ -246,7 +250,8 @@ impl Summary {
         let mut facts = Vec::new();
         let label = if self.roots.len() == 1 { "root" } else { "roots" };
         facts.extend(iter::once(label).chain(iter::repeat("")).zip(self.roots.iter().cloned()));
-        let named = [("host", &self.host), ("system", &self.system), ("builds", &self.toplevel)];
+        let named =
+            [("host", &self.host), ("machine", &self.machine_id), ("system", &self.system), ("builds", &self.toplevel)];
         facts.extend(named.into_iter().filter_map(|(label, text)| Some((label, printable(text.as_ref()?.as_bytes())))));
         let texts = match self.derivations {
             0 => String::new(),

@@ -46,6 +46,8 @@ pub struct PackRequest {
     pub low_memory: bool,
     /// Name under which the derivations are kept here.
     pub keep: Option<String>,
+    /// Id of the machine that the file is for.
+    pub machine_id: Option<String>,
     /// Whether it is recorded where the systems came from.
     pub provenance: bool,
     /// What is given to Nix.
@@ -96,6 +98,13 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         store = place.open(root_requests(request.keep.as_deref(), &roots), session.sink)?;
         lost = store.hold(&roots)?;
     }
+    if request.machine_id.is_some() && roots.len() > 1 {
+        return Err(CommandError::new(
+            ExitCode::Usage,
+            "--machine-id is of one machine, and this is more than one system",
+        )
+        .hint("pack each system by itself"));
+    }
     if let Some(lost) = lost.first() {
         return Err(CommandError::new(ExitCode::Incomplete, "this derivation is not valid in the store")
             .about(place.store_dir.display(lost))
@@ -115,8 +124,12 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     warnings::trusted(&closure, session.sink);
     warnings::secrets(&closure, &spool, session.sink)?;
 
-    let mut options =
-        EncodeOptions { low_memory: request.low_memory, max_bytes: request.max_size, ..session.encode_options() };
+    let mut options = EncodeOptions {
+        low_memory: request.low_memory,
+        max_bytes: request.max_size,
+        machine_id: request.machine_id.clone(),
+        ..session.encode_options()
+    };
     if request.provenance {
         for flake in flakes() {
             options.provenance.extend(provenance_of(flake, &evaluator)?);
