@@ -9,14 +9,19 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The root of an import, and the start of the host in which it was begun.
+/// What an import brings, and the start of the host in which it was begun.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
+    /// Its root, by which what is built of it is found.
     root: PathBuf,
+    /// All of it: where it was cut, the root is not there, and what came before it is.
+    #[serde(default)]
+    paths: BTreeSet<PathBuf>,
     boot_id: String,
 }
 
@@ -24,11 +29,32 @@ fn file(host: &Host) -> PathBuf {
     host.state().join("importing.json")
 }
 
-/// Says that an import of `root` begins.
-pub fn begin(host: &Host, root: PathBuf, now: &Moment) -> Result<(), ActivateError> {
+/// The paths that `nix-store` is given at once.
+const CHUNK: usize = 500;
+
+fn read(host: &Host) -> Result<Option<Mark>, ActivateError> {
+    let path = file(host);
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => {
+            let text = text.map_err(ActivateError::file("read", &path))?;
+            serde_json::from_slice(&text).map(Some).map_err(|source| ActivateError::Journal { path, source })
+        }
+    }
+}
+
+/// Says that an import of `root` begins, which brings these paths.
+pub fn begin(host: &Host, root: PathBuf, paths: BTreeSet<PathBuf>, now: &Moment) -> Result<(), ActivateError> {
     let path = file(host);
     make_folder(&host.state())?;
-    let mark = Mark { root, boot_id: now.boot_id.clone() };
+    let mut mark = Mark { root, paths, boot_id: now.boot_id.clone() };
+    // One that failed is not on disk either.
+    if let Ok(Some(earlier)) = read(host)
+        && earlier.boot_id == mark.boot_id
+    {
+        mark.paths.extend(earlier.paths);
+        mark.paths.insert(earlier.root);
+    }
     let text = serde_json::to_vec(&mark).map_err(|source| ActivateError::Journal { path: path.clone(), source })?;
     write_synced(&path, &text, 0o644)
 }
@@ -38,25 +64,24 @@ pub fn end(host: &Host) -> Result<(), ActivateError> {
     remove(&file(host))
 }
 
-/// After a restart in the middle of an import: hashes the closure of its root and what was built of it, and deletes what
+/// After a restart in the middle of an import: hashes what came of it and what was built of its root, and deletes what
 /// is not what it should be with all that refers to it; the next import brings it again. Gives the paths that cannot be
 /// deleted, as something else needs them.
 pub fn check(host: &Host, machine: &Machine, now: &Moment) -> Result<Vec<PathBuf>, ActivateError> {
-    let path = file(host);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.map_err(ActivateError::file("read", &path))?,
-    };
-    let mark: Mark = serde_json::from_slice(&text).map_err(|source| ActivateError::Journal { path, source })?;
-    if mark.boot_id == now.boot_id {
-        return Ok(Vec::new());
-    }
+    let Some(mark) = read(host)?.filter(|mark| mark.boot_id != now.boot_id) else { return Ok(Vec::new()) };
     let root = mark.root.display().to_string();
     let (code, closure) = machine.ask("nix-store", &["--query", "--requisites", "--include-outputs", &root])?;
-    // A root that is not valid was not imported to its end: nothing that is valid refers to what is not.
-    let paths: Vec<&str> = if code == 0 { closure.lines().collect() } else { Vec::new() };
+    let mut paths: BTreeSet<&str> = if code == 0 { closure.lines().collect() } else { BTreeSet::new() };
+    let named: Vec<&str> = mark.paths.iter().filter_map(|path| path.to_str()).collect();
+    for some in named.chunks(CHUNK) {
+        let ask = [&["--check-validity", "--print-invalid"], some].concat();
+        let (_, invalid) = machine.ask("nix-store", &ask)?;
+        let invalid: BTreeSet<&str> = invalid.lines().collect();
+        paths.extend(some.iter().filter(|path| !invalid.contains(*path)));
+    }
+    let paths: Vec<&str> = paths.into_iter().collect();
     let mut bad = Vec::new();
-    for some in paths.chunks(500) {
+    for some in paths.chunks(CHUNK) {
         let (code, _) = machine.ask("nix-store", &[&["--verify-path"], some].concat())?;
         if code != 0 {
             for path in some {
@@ -86,4 +111,25 @@ fn discard(host: &Host, machine: &Machine, path: &Path) -> bool {
         }
     }
     machine.ask("nix-store", &[&["--delete"], gone.as_slice()].concat()).is_ok_and(|(code, _)| code == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::moment;
+
+    #[test]
+    fn an_import_that_failed_is_remembered_with_the_next_until_the_host_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<BTreeSet<_>>();
+        begin(&host, "/nix/store/a.drv".into(), paths(&["/nix/store/x"]), &moment("one", 1)).unwrap();
+        begin(&host, "/nix/store/b.drv".into(), paths(&["/nix/store/y"]), &moment("one", 2)).unwrap();
+        let mark = read(&host).unwrap().unwrap();
+        assert_eq!(mark.paths, paths(&["/nix/store/a.drv", "/nix/store/x", "/nix/store/y"]));
+        begin(&host, "/nix/store/c.drv".into(), paths(&["/nix/store/z"]), &moment("two", 1)).unwrap();
+        assert_eq!(read(&host).unwrap().unwrap().paths, paths(&["/nix/store/z"]));
+        end(&host).unwrap();
+        assert!(read(&host).unwrap().is_none());
+    }
 }

@@ -1,6 +1,6 @@
 //! From a realised system to a running one: the joint between the commands and firn-activate.
 
-use crate::{CommandError, ExitCode, Session};
+use crate::{CommandError, ExitCode, Loaded, Session, import::environment};
 use firn_activate::{
     ActivateError, Host,
     clock::{Clock, SystemClock},
@@ -21,11 +21,13 @@ use firn_activate::{
     session::Caller,
     supervise::{abandon, supervise},
 };
+use firn_core::ProvenPath;
+use firn_store::daemon::{self, SessionOptions, StoreUrl};
 use serde_json::{Value, json};
 use std::{
     fs::File,
     io::{ErrorKind, Read, Seek, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -75,27 +77,49 @@ impl From<GuardError> for CommandError {
 }
 
 /// Looks at everything that can be looked at before a store is touched, and finishes or undoes what an earlier
-/// activation left half done. Nobody else begins while the result is held.
-pub(crate) fn guard(host: &Host, profile: &str, session: &Session<'_>) -> Result<Hold, CommandError> {
+/// activation left half done. Nobody else begins while the result is held. Gives paths of an import that was cut, too,
+/// which are damaged and cannot be deleted.
+pub(crate) fn guard(host: &Host, profile: &str, session: &Session<'_>) -> Result<(Hold, Vec<PathBuf>), CommandError> {
     if !rustix::process::geteuid().is_root() {
         return Err(GuardError::NotRoot.into());
     }
     let begin = Lock::Begin.take(host).map_err(|_| GuardError::Busy("another firn begins one".into()))?;
     recover(host, false, session)?;
-    check_imported(host)?;
+    let damaged = damaged(host)?;
     guard::before_import(host)?;
     prune(host, profile, false)?;
-    Ok(begin)
+    Ok((begin, damaged))
 }
 
-/// After a power cut in the middle of an import: refuses while what came is not what it should be.
-pub(crate) fn check_imported(host: &Host) -> Result<(), CommandError> {
-    let bad = imported::check(host, &Machine::new(host, None), &SystemClock.now())?;
-    let Some(first) = bad.first() else { return Ok(()) };
+/// After a power cut in the middle of an import: what came and is not what it should be, and cannot be deleted.
+pub(crate) fn damaged(host: &Host) -> Result<Vec<PathBuf>, CommandError> {
+    Ok(imported::check(host, &Machine::new(host, None), &SystemClock.now())?)
+}
+
+/// Sends damaged paths again from a file that has them.
+pub(crate) fn mend(host: &Host, loaded: &Loaded, paths: &[PathBuf], session: &Session<'_>) -> Result<(), CommandError> {
+    let closure = &loaded.closure;
+    let shown = |path: &ProvenPath| PathBuf::from(closure.store_dir().display(path.path()));
+    let here: Vec<&ProvenPath> = closure.paths().iter().filter(|path| paths.contains(&shown(path))).collect();
+    if !here.is_empty() {
+        let options = SessionOptions::default();
+        let mut quiet = |_: daemon::Event| {};
+        let mut store = daemon::Session::open(&StoreUrl::Auto, &environment(), closure.store_dir(), options)?;
+        store.repair(&here, &loaded.spool, &mut quiet)?;
+        store.close(&mut quiet)?;
+        session.sink.note(&format!("damaged by a restart and sent again: {} paths", here.len()));
+    }
+    refuse_damaged(host, &damaged(host)?)
+}
+
+/// Refuses to build on what is not what it should be.
+pub(crate) fn refuse_damaged(host: &Host, damaged: &[PathBuf]) -> Result<(), CommandError> {
+    let Some(first) = damaged.first() else { return Ok(()) };
     let text = format!("a restart in the middle of an import left {} damaged", first.display());
     let keeps = format!("something else keeps it: nix-store --query --roots {} says what", first.display());
     let mark = host.state().join("importing.json");
     Err(CommandError::new(ExitCode::Store, text)
+        .hint("firn switch, boot or test of a file that holds it sends it again")
         .hint(keeps)
         .hint("remove that and run firn recover, or nix-store --verify --check-contents --repair where a cache has it")
         .hint(format!("once the path is whole by other means, delete {}", mark.display())))

@@ -47,6 +47,7 @@ const STORIES: &[Story] = &[
     ("taken back by rollback while pending", taken_back),
     ("a specialisation: it runs, the base boots, and it is kept", specialisation),
     ("cut off by D1 and without power: A boots", lost_and_cut),
+    ("an import that was cut left damaged paths: deleted, or sent again where something keeps them", damaged),
     ("another file on standard input; --expect of another root is refused", expected),
 ];
 
@@ -418,6 +419,26 @@ fn lost_and_cut(_: &Bed, host: &Host<'_>) -> Result<()> {
     host.boot()?;
     host.ssh("root", "firn recover")?.ok()?;
     a("reverted").expect(host, "recovered")
+}
+
+/// What NixOS/nix#1218 leaves: the power cut itself leaves nothing damaged here, as no page cache is lost.
+fn damaged(_: &Bed, host: &Host<'_>) -> Result<()> {
+    host.root(
+        "set -e; cd; root=$(firn import -q B.firn); rm -r /nix/var/nix/gcroots/firn; nix-store --delete $root
+         text=$(echo /nix/store/*-app-B.drv) source=$(nix-store -qR $text | grep busybox-static)
+         nix-store --add-root /nix/var/nix/gcroots/kept -r $source; chmod u+w $text $source; : >$text; : >$source
+         mkdir -p /nix/var/firn; cd /nix/var/firn; paths=\"$text\\\",\\\"$source\"
+         echo \"{\\\"root\\\":\\\"$root\\\",\\\"boot_id\\\":\\\"x\\\",\\\"paths\\\":[\\\"$paths\\\"]}\" >importing.json",
+    )?
+    .ok()?;
+    says(host.root("firn recover")?, 11, &["busybox-static damaged", "sends it again"])?;
+    host.root("! ls /nix/store/*-app-B.drv")?.ok().context("what nothing keeps is deleted")?;
+    says(host.root("cd; firn switch B.firn --settle 0s")?, 0, &["sent again: 1 paths"])?;
+    host.root(
+        "nix-store --verify-path $(readlink /nix/var/nix/gcroots/kept) && [ ! -e /nix/var/firn/importing.json ]",
+    )?
+    .ok()?;
+    lasts(host, &b())
 }
 
 fn expected(_: &Bed, host: &Host<'_>) -> Result<()> {

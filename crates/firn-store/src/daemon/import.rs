@@ -173,6 +173,25 @@ impl Session {
         }
     }
 
+    /// Sends paths that are there and damaged once more; they take the place of what is there. For those whom the daemon
+    /// trusts.
+    pub fn repair(&mut self, paths: &[&ProvenPath], spool: &dyn Spool, events: Events<'_>) -> Result<(), DaemonError> {
+        self.exchange(
+            events,
+            &|_| {},
+            |requests| paths.iter().try_for_each(|path| requests.add_to_store_nar(path, spool, true, true)),
+            |replies| {
+                let mut failure = None;
+                for path in paths {
+                    if let Err(source) = settled(replies.done())? {
+                        failure.get_or_insert_with(|| DaemonError::Refused { path: path.path().clone(), source });
+                    }
+                }
+                failure.map_or(Ok(()), Err)
+            },
+        )
+    }
+
     /// Refuses before anything is sent what the daemon would refuse later. Gives whether to ask for no signatures, and
     /// what has to be sent first since its signatures decide.
     fn check_trust(
@@ -229,7 +248,7 @@ impl Session {
                     }
                     Way::Each => {
                         for path in &missing {
-                            requests.add_to_store_nar(path, spool, without_signatures)?;
+                            requests.add_to_store_nar(path, spool, without_signatures, false)?;
                             progress.sent(path);
                         }
                     }

@@ -272,11 +272,12 @@ impl Requests<'_> {
         path: &ProvenPath,
         spool: &dyn Spool,
         without_signatures: bool,
+        repair: bool,
     ) -> io::Result<()> {
         self.operation(number::ADD_TO_STORE_NAR)?;
         self.path(path.path())?;
         write_path_info(self.out, self.store_dir, path)?;
-        write_number(self.out, 0)?;
+        write_number(self.out, repair.into())?;
         write_number(self.out, without_signatures.into())?;
         let mut framed = Framed::new(self.out);
         path.content().write_nar(spool, &mut framed)?;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     CommandError, ExitCode, ImportRequest, Session,
-    activate::{self, Leave, activate, guard},
+    activate::{self, Leave, activate, guard, mend, refuse_damaged},
     realise::{RealiseRequest, Subject, expected_output, realise},
 };
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
@@ -24,6 +24,7 @@ use firn_activate::{
     session::{Caller, caller},
 };
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
@@ -213,14 +214,17 @@ impl Run {
                 .hint("firn import --root DIR, then nixos-install --root DIR --system PATH"));
         }
         let this = ThisHost::observe(&host);
+        let mut damaged = Vec::new();
         let begin = if root && !self.flags.dry_run && action != Action::DryActivate {
-            Some(guard(&host, &self.flags.profile_name, session)?)
+            let (begin, found) = guard(&host, &self.flags.profile_name, session)?;
+            damaged = found;
+            Some(begin)
         } else if elevate == Elevate::None && !self.flags.dry_run && !root {
             return Err(GuardError::NotRoot.into());
         } else {
             None
         };
-        let system = self.system(&this, session)?;
+        let system = self.system(&this, &damaged, session)?;
         let config = Config::read(&host)?;
         let caller = here(&host);
         let goal = self.goal(action, &host, system, &config, confirm, &caller)?;
@@ -238,10 +242,11 @@ impl Run {
     }
 
     /// Imports and realises, unless it is a built system already. The way to it checks whom it is for.
-    fn system(&self, this: &ThisHost, session: &Session<'_>) -> Result<PathBuf, CommandError> {
+    fn system(&self, this: &ThisHost, damaged: &[PathBuf], session: &Session<'_>) -> Result<PathBuf, CommandError> {
         if let Some(system) = built(&self.file) {
             let to = Addressee { system: Host::default().text(system.join("system")), ..Addressee::default() };
             this.check(&to, true, self.flags.force_system)?;
+            refuse_damaged(&Host::default(), damaged)?;
             return Ok(system);
         }
         let subject = match root_in_store(&self.file) {
@@ -263,7 +268,19 @@ impl Run {
             logs: self.building.print_build_logs,
         };
         if rustix::process::geteuid().is_root() && !self.flags.dry_run && self.target.store.is_none() {
-            imported::begin(&Host::default(), root_of(&subject), &SystemClock.now())?;
+            let host = Host::default();
+            let mut paths = BTreeSet::new();
+            if let Subject::Loaded(loaded) = &subject {
+                request.import.check_expected(loaded)?;
+                mend(&host, loaded, damaged, session)?;
+                let store_dir = subject.store_dir();
+                paths.extend(loaded.closure.paths().iter().map(|path| store_dir.display(path.path()).into()));
+            } else {
+                refuse_damaged(&host, damaged)?;
+            }
+            imported::begin(&host, root_of(&subject), paths, &SystemClock.now())?;
+        } else {
+            refuse_damaged(&Host::default(), damaged)?;
         }
         let realised = realise(&subject, &request, session)?;
         let output = realised.outputs.into_iter().next().or_else(|| expected_output(&subject));
@@ -463,7 +480,8 @@ pub(super) fn go_to(
     session: &Session<'_>,
 ) -> Result<ExitCode, CommandError> {
     let host = Host::default();
-    let begin = guard(&host, &goal.profile, session)?;
+    let (begin, damaged) = guard(&host, &goal.profile, session)?;
+    refuse_damaged(&host, &damaged)?;
     goal.generation = Some(generation.clone());
     goal.confirm = confirm.policy(&here(&host), &Config::read(&host)?);
     activate::activate(&host, goal, begin, leave(Some(confirm)), session)

@@ -3,7 +3,7 @@
 use super::activate::here;
 use crate::{
     CommandError, ExitCode, Session,
-    activate::{as_json, check_imported, code, confirm, recover, tell},
+    activate::{as_json, code, confirm, damaged, recover, refuse_damaged, tell},
 };
 use clap::{Args, ValueHint};
 use firn_activate::{
@@ -116,7 +116,7 @@ impl Recover {
             return Err(GuardError::NotRoot.into());
         }
         let _begin = Lock::Begin.take(&host)?;
-        check_imported(&host)?;
+        refuse_damaged(&host, &damaged(&host)?)?;
         match recover(&host, true, session)? {
             None => {
                 session.sink.note("firn has activated nothing here");
