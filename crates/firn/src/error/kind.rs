@@ -107,16 +107,18 @@ impl From<FormatError> for CommandError {
     fn from(error: FormatError) -> Self {
         // It says itself what to do.
         let complete = matches!(error, FormatError::TextMode);
-        let code = format_code(&error);
-        let mut error = Self::new(code, error);
+        let hint = match error {
+            FormatError::Memory { .. } => "if the file is to be trusted, raise the limit with --max-memory",
+            FormatError::Limit { .. } => {
+                "firn writes no such file: it was made by something else or forged; get another copy"
+            }
+            _ => "",
+        };
+        let mut error = Self::new(format_code(&error), error);
         if complete {
             error.hints.clear();
         }
-        if code == ExitCode::Limit {
-            error.hint("if the file is to be trusted, raise the limit with --max-memory")
-        } else {
-            error
-        }
+        if hint.is_empty() { error } else { error.hint(hint) }
     }
 }
 
