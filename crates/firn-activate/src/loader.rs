@@ -1,5 +1,8 @@
-//! What boots next, read from the files of boot loaders. systemd-boot and extlinux say it in plain text; of others we
-//! only know that we did not look.
+//! What boots next, read from the files of boot loaders. systemd-boot, extlinux and GRUB say it in plain text; of others
+//! we only know that we did not look.
+
+mod efi;
+mod grub;
 
 use crate::{
     error::ActivateError,
@@ -37,15 +40,28 @@ impl BootDefault {
 /// Folders that may hold systemd-boot's files.
 const PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
 
-/// Reads the default.
+const EXTLINUX: &str = "/boot/extlinux/extlinux.conf";
+const GRUB: &str = "/boot/grub/grub.cfg";
+const GRUB_ENVIRONMENT: &str = "/boot/grub/grubenv";
+
+/// Reads the default. Where files of several loaders lie about, those written last are of the one in use.
 pub fn boot_default(host: &Host) -> BootDefault {
-    if let Some((partition, entry)) = systemd_boot_default(host) {
-        return systemd_boot_system(host, &partition, &entry);
+    let written = |file: &str| fs::metadata(host.path(file)).and_then(|metadata| metadata.modified()).ok();
+    let systemd_boot = systemd_boot_default(host);
+    let conf = systemd_boot.as_ref().map(|(partition, _)| partition.join("loader/loader.conf"));
+    let found = [GRUB.to_owned(), EXTLINUX.to_owned()].into_iter().map(PathBuf::from).chain(conf);
+    let dated = found.filter_map(|file| Some((written(file.to_str()?)?, file)));
+    let Some((_, file)) = dated.max_by_key(|(at, _)| *at) else { return BootDefault::NotChecked };
+    let text = fs::read_to_string(host.path(&file)).unwrap_or_default();
+    match (file.to_str(), systemd_boot) {
+        (Some(GRUB), _) => {
+            let environment = fs::read(host.path(GRUB_ENVIRONMENT)).unwrap_or_default();
+            grub::boot_default(&text, &String::from_utf8_lossy(&environment))
+        }
+        (Some(EXTLINUX), _) => extlinux_default(&text).map_or(BootDefault::Nothing, BootDefault::System),
+        (_, Some((partition, entry))) => systemd_boot_system(host, &partition, &entry),
+        (_, None) => BootDefault::NotChecked,
     }
-    if let Ok(text) = fs::read_to_string(host.path("/boot/extlinux/extlinux.conf")) {
-        return extlinux_default(&text).map_or(BootDefault::Nothing, BootDefault::System);
-    }
-    BootDefault::NotChecked
 }
 
 /// The system of the default entry. Boot counting puts the tries that are left into its name (`name+3.conf`); what a pattern
@@ -61,15 +77,20 @@ fn systemd_boot_system(host: &Host, partition: &Path, default: &str) -> BootDefa
         names.find(|name| name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('+')))
     };
     let system = entry_system(host, partition, default).or_else(|| entry_system(host, partition, &counted()?));
-    system.map_or(BootDefault::Nothing, BootDefault::System)
+    match system {
+        Some(system) => BootDefault::System(system),
+        // Somebody chose another system (`bootctl set-default auto-windows`).
+        None if efi::variable(host, efi::DEFAULT).is_some() => BootDefault::NotChecked,
+        None => BootDefault::Nothing,
+    }
 }
 
-/// `default` of loader.conf.
+/// `default` of loader.conf, unless a variable of EFI goes before it.
 fn systemd_boot_default(host: &Host) -> Option<(PathBuf, String)> {
     PARTITIONS.iter().find_map(|partition| {
         let text = fs::read_to_string(host.path(Path::new(partition).join("loader/loader.conf"))).ok()?;
         let name = text.lines().find_map(|line| line.trim().strip_prefix("default ").map(str::trim))?;
-        Some((PathBuf::from(partition), name.to_owned()))
+        Some((PathBuf::from(partition), efi::variable(host, efi::DEFAULT).unwrap_or_else(|| name.to_owned())))
     })
 }
 
@@ -141,15 +162,24 @@ pub fn one_shot(host: &Host, system: &Path) -> Option<OneShot> {
         let file = partition.join("loader/oneshot");
         return Some(if efi { OneShot::SystemdBoot { entry } } else { OneShot::File { file, entry } });
     }
-    let text = fs::read_to_string(host.path("/boot/grub/grub.cfg")).ok()?;
-    grub_entry(&text, system).map(|entry| OneShot::Grub { entry })
+    let text = fs::read_to_string(host.path(GRUB)).ok()?;
+    grub::entry(&text, system).map(|entry| OneShot::Grub { entry })
 }
 
 /// Whether the loader is one that can boot a system once.
 pub fn knows_one_shot(host: &Host) -> bool {
     let systemd_boot =
         PARTITIONS.iter().any(|partition| host.path(Path::new(partition).join("loader/entries")).is_dir());
-    systemd_boot || host.path("/boot/grub/grub.cfg").is_file()
+    systemd_boot || (host.path(GRUB).is_file() && grub_can_write(host))
+}
+
+/// Whether GRUB can delete what boots once when it has booted it: not on file systems with checksums, where the entry
+/// would boot for ever (GRUB manual, "Environment block").
+fn grub_can_write(host: &Host) -> bool {
+    const BTRFS: u64 = 0x9123_683e;
+    const ZFS: u64 = 0x2fc1_2fc1;
+    let found = rustix::fs::statfs(host.path("/boot/grub"));
+    found.is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| ![BTRFS, ZFS].contains(&kind)))
 }
 
 impl OneShot {
@@ -162,6 +192,18 @@ impl OneShot {
         }
     }
 
+    /// Whether the loader has it, read back; `None` where that is not known.
+    pub(crate) fn is_set(&self, host: &Host) -> Option<bool> {
+        match self {
+            Self::SystemdBoot { entry } => Some(efi::variable(host, efi::ONE_SHOT)? == *entry),
+            Self::File { file, entry } => Some(fs::read_to_string(host.path(file)).ok()?.trim() == entry),
+            Self::Grub { entry } => {
+                let environment = fs::read(host.path(GRUB_ENVIRONMENT)).ok()?;
+                Some(grub::variable(&String::from_utf8_lossy(&environment), "next_entry") == Some(entry))
+            }
+        }
+    }
+
     /// Takes it back.
     pub(crate) fn clear(&self, host: &Host, machine: &Machine) -> Result<(), ActivateError> {
         match self {
@@ -170,26 +212,6 @@ impl OneShot {
             Self::Grub { .. } => machine.run("grub-editenv", &["-", "unset", "next_entry"].map(AsRef::as_ref)),
         }
     }
-}
-
-/// Titles of menus and entry of the entry whose kernel line starts `system`, as `grub-reboot` wants them.
-fn grub_entry(text: &str, system: &Path) -> Option<String> {
-    let mut menus: Vec<String> = Vec::new();
-    for line in text.lines().map(str::trim) {
-        let title = |keyword: &str| {
-            let rest = line.strip_prefix(keyword)?.trim_start();
-            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            Some(rest.get(1..)?.split(quote).next()?.to_owned())
-        };
-        if let Some(title) = title("submenu").or_else(|| title("menuentry")) {
-            menus.push(title);
-        } else if line == "}" {
-            menus.pop();
-        } else if init_of(line).as_deref() == Some(system) && !menus.is_empty() {
-            return Some(menus.join(">"));
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -225,12 +247,56 @@ mod tests {
         assert_eq!(extlinux_default("LABEL x\n"), None);
     }
 
+    /// A host with an entry of systemd-boot for generation 7.
+    fn with_entry(dir: &Path) -> Host {
+        let host = Host::below(dir);
+        fs::create_dir_all(host.path("/boot/loader/entries")).unwrap();
+        fs::write(host.path("/boot/loader/loader.conf"), "default nixos-generation-7.conf\n").unwrap();
+        for (number, system) in [(7, "seven"), (8, "eight")] {
+            let entry = format!("title NixOS\noptions init=/nix/store/{system}/init\n");
+            fs::write(host.path(format!("/boot/loader/entries/nixos-generation-{number}.conf")), entry).unwrap();
+        }
+        host
+    }
+
     #[test]
-    fn an_entry_of_grub_is_named_with_its_menus() {
-        let text = "menuentry \"NixOS\" {\nlinux /k init=/nix/store/a/init\n}\nsubmenu \"NixOS - All\" {\n\
-                    menuentry 'NixOS - 7 (x)' {\n  linux /k init=/nix/store/b/init\n}\n}\n";
-        assert_eq!(grub_entry(text, Path::new("/nix/store/a")).as_deref(), Some("NixOS"));
-        assert_eq!(grub_entry(text, Path::new("/nix/store/b")).as_deref(), Some("NixOS - All>NixOS - 7 (x)"));
-        assert_eq!(grub_entry(text, Path::new("/nix/store/c")), None);
+    fn a_variable_of_efi_goes_before_loader_conf_and_tells_what_boots_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = with_entry(dir.path());
+        assert_eq!(boot_default(&host), BootDefault::System("/nix/store/seven".into()));
+        efi::tests::set(&host, efi::DEFAULT, "nixos-generation-8.conf");
+        assert_eq!(boot_default(&host), BootDefault::System("/nix/store/eight".into()));
+        for other in ["@saved", "auto-windows"] {
+            efi::tests::set(&host, efi::DEFAULT, other);
+            assert_eq!(boot_default(&host), BootDefault::NotChecked);
+        }
+        let once = one_shot(&host, Path::new("/nix/store/eight")).unwrap();
+        assert_eq!(once, OneShot::SystemdBoot { entry: "nixos-generation-8.conf".into() });
+        assert_eq!(once.is_set(&host), None);
+        efi::tests::set(&host, efi::ONE_SHOT, "nixos-generation-8.conf");
+        assert_eq!(once.is_set(&host), Some(true));
+        efi::tests::set(&host, efi::ONE_SHOT, "nixos-generation-7.conf");
+        assert_eq!(once.is_set(&host), Some(false));
+    }
+
+    #[test]
+    fn the_loader_whose_files_were_written_last_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = with_entry(dir.path());
+        fs::create_dir_all(host.path("/boot/grub")).unwrap();
+        let config = "set default=0\nmenuentry 'NixOS' {\nlinux /k init=/nix/store/nine/init\n}\n";
+        fs::write(host.path(GRUB), config).unwrap();
+        fs::write(host.path(GRUB_ENVIRONMENT), "# GRUB Environment Block\nnext_entry=NixOS\n###").unwrap();
+        let at = |file: &str, second| {
+            let file = fs::File::options().append(true).open(host.path(file)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second)).unwrap();
+        };
+        at(GRUB, 100);
+        at("/boot/loader/loader.conf", 50);
+        assert_eq!(boot_default(&host), BootDefault::System("/nix/store/nine".into()));
+        at("/boot/loader/loader.conf", 150);
+        assert_eq!(boot_default(&host), BootDefault::System("/nix/store/seven".into()));
+        let once = |entry: &str| OneShot::Grub { entry: entry.into() }.is_set(&host);
+        assert_eq!((once("NixOS"), once("another")), (Some(true), Some(false)));
     }
 }

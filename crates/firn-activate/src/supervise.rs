@@ -215,8 +215,13 @@ impl Supervisor<'_> {
                 self.journal.begun.once = true;
                 self.save(State::Committing)?;
                 once.set(self.host, &self.machine)?;
+                let read = once.is_set(self.host);
+                if read == Some(false) {
+                    return Err(Stop::Failed("the boot loader was told to boot it once, and has not taken it".into()));
+                }
                 self.save(State::AwaitingReboot)?;
-                "it boots the next time, once".to_owned()
+                let checked = if read.is_some() { "" } else { " (not checked)" };
+                format!("it boots the next time, once{checked}")
             }
             // Steps of the way back are done by `revert`.
             _ => return Ok(()),
