@@ -43,13 +43,29 @@ pub trait Spool: Sync {
     }
 }
 
+/// Bytes of a piece, and of a blob that gets a buffer of its own size.
+const PIECE: usize = 1 << 16;
+const SMALL: usize = 1 << 12;
+
 /// Hands the bytes of a blob to `sink` in pieces of at most 64 KiB.
 pub fn for_each_piece<E: From<io::Error>>(
     spool: &dyn Spool,
     blob: Blob,
     mut sink: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut buf = [0u8; 1 << 16];
+    // Most blobs are small, and clearing a large buffer costs more than reading them.
+    if blob.len <= SMALL as u64 {
+        return pieces(spool, blob, &mut [0; SMALL], &mut sink);
+    }
+    pieces(spool, blob, &mut [0; PIECE], &mut sink)
+}
+
+fn pieces<E: From<io::Error>>(
+    spool: &dyn Spool,
+    blob: Blob,
+    buf: &mut [u8],
+    sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let (mut at, end) = (blob.offset, blob.offset + blob.len);
     while at < end {
         let n = usize::try_from(end - at).unwrap_or(usize::MAX).min(buf.len());

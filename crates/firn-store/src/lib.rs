@@ -9,4 +9,4 @@ pub mod root;
 mod tree;
 
 pub use environment::Environment;
-pub use tree::{TreeError, read_tree};
+pub use tree::{TreeError, TreeReader, read_tree};

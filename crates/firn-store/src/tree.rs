@@ -42,12 +42,29 @@ pub enum TreeError {
     Spool(#[source] io::Error),
 }
 
-/// Reads the tree at `path` (a file, a link, or a directory and all below it), its contents to the spool. No link is
-/// followed but those in the directories that lead to `path`.
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 17;
+
+/// Reads one tree, as [`TreeReader::read`] does.
 pub fn read_tree(path: &Path, spool: &mut dyn Spool) -> Result<Node, TreeError> {
-    let mut reader = Reader { spool, path: path.to_owned(), nodes: 0, buf: vec![0; 1 << 17] };
-    let name = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|error| reader.io(error))?;
-    reader.node(CWD, &name, FileType::Unknown, 0)
+    TreeReader::default().read(path, spool)
+}
+
+/// Reads trees: its buffer serves all of them, since clearing one costs more than reading a small file.
+#[derive(Debug, Default)]
+pub struct TreeReader {
+    buf: Vec<u8>,
+}
+
+impl TreeReader {
+    /// Reads the tree at `path` (a file, a link, or a directory and all below it), its contents to the spool. No link is
+    /// followed but those in the directories that lead to `path`.
+    pub fn read(&mut self, path: &Path, spool: &mut dyn Spool) -> Result<Node, TreeError> {
+        self.buf.resize(PIECE, 0);
+        let mut reader = Reader { spool, path: path.to_owned(), nodes: 0, buf: &mut self.buf };
+        let name = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|error| reader.io(error))?;
+        reader.node(CWD, &name, FileType::Unknown, 0)
+    }
 }
 
 struct Reader<'a> {
@@ -55,7 +72,7 @@ struct Reader<'a> {
     /// Of the node at hand, for messages.
     path: PathBuf,
     nodes: u64,
-    buf: Vec<u8>,
+    buf: &'a mut [u8],
 }
 
 impl Reader<'_> {

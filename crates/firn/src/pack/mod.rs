@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod provenance;
+mod read;
 mod secrets;
 mod store;
 mod warnings;
@@ -12,18 +13,11 @@ use crate::{
     command::pack::NixFlags,
     encode::{self, Encoded},
     import::environment,
-    stock::prove_all,
 };
 use evaluate::Evaluator;
 use firn_core::{Proven, ProvenPath, StoreDir, StorePath, hash};
-use firn_store::{
-    database::ValidPath,
-    root::{RootPlace, RootRequest},
-};
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use firn_store::root::{RootPlace, RootRequest};
+use std::path::{Path, PathBuf};
 use store::StorePlace;
 use what::{FlakeRef, What};
 
@@ -88,6 +82,9 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     }
     flakes().for_each(|flake| warnings::untracked(flake, session.sink));
 
+    if !request.low_memory {
+        encode::unpack_dictionary_ahead();
+    }
     let find = || find_roots(request, &wanted, &evaluator, &place, session);
     let mut roots = find()?;
     let mut store = place.open(root_requests(request.keep.as_deref(), &roots), session.sink)?;
@@ -111,18 +108,14 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
             .hint("evaluate the system again, or name the store that has it with --store"));
     }
 
-    if !request.low_memory {
-        encode::unpack_dictionary_ahead();
-    }
     let mut spool = session.spool(Some(&request.output))?;
     let infos = store.closure(&roots)?;
-    let claimed = store.read(&infos, &mut spool, session.sink)?;
-    let proven = prove_all(claimed, &place.store_dir, &spool, session.threads(), session.sink)?;
-    check(&infos, &proven)?;
+    let contents =
+        read::contents(store.folder(), &infos, &place.store_dir, &mut spool, session.threads(), session.sink)?;
     drop(infos);
-    let closure = Proven::new(place.store_dir.clone(), Some(roots.clone()), proven)?;
+    let closure = Proven::new(place.store_dir.clone(), Some(roots.clone()), contents.paths)?;
     warnings::trusted(&closure, session.sink);
-    warnings::secrets(&closure, &spool, session.sink)?;
+    warnings::secrets(&closure, &contents.secrets, session.sink);
 
     let mut options = EncodeOptions {
         low_memory: request.low_memory,
@@ -204,16 +197,4 @@ fn root_requests(keep: Option<&str>, roots: &[StorePath]) -> Vec<RootRequest> {
         target: root.clone(),
     };
     roots.iter().enumerate().map(request).collect()
-}
-
-/// Refuses what is on the disk and is not what the store registered.
-fn check(infos: &[ValidPath], proven: &[ProvenPath]) -> Result<(), CommandError> {
-    let registered: HashMap<&StorePath, &ValidPath> = infos.iter().map(|info| (&info.path, info)).collect();
-    let changed = |path: &&ProvenPath| registered.get(path.path()).is_none_or(|info| info.nar_hash != *path.nar_hash());
-    match proven.iter().find(changed) {
-        None => Ok(()),
-        Some(path) => Err(CommandError::new(ExitCode::Damaged, "its contents are not those that the store registered")
-            .about(path.path())
-            .hint("repair it: nix-store --repair-path, or delete it with nix-store --delete and evaluate again")),
-    }
 }

@@ -1,21 +1,16 @@
 //! The store that is packed from: roots against the collector, what it knows, what is on its disk.
 
-use crate::{
-    CommandError, ExitCode,
-    error::About,
-    event::{Meter, Sink, Work},
-};
-use firn_core::{ClaimedPath, Spool, StoreDir, StorePath, derivation::Derivation, hash};
+use crate::{CommandError, ExitCode, error::About, event::Sink};
+use firn_core::{StoreDir, StorePath, derivation::Derivation, hash};
 use firn_store::{
     Environment,
     daemon::{self, DaemonError, PathInfo, SessionOptions, StoreUrl},
     database::{Database, DatabaseError, ValidPath},
-    read_tree,
     root::RootRequest,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Where a store is on this machine.
@@ -191,28 +186,9 @@ impl Store {
         Ok(known.into_values().collect())
     }
 
-    /// Reads the contents of paths from the disk.
-    pub(super) fn read(
-        &self,
-        infos: &[ValidPath],
-        spool: &mut dyn Spool,
-        sink: &dyn Sink,
-    ) -> Result<Vec<ClaimedPath>, CommandError> {
-        let bytes = infos.iter().map(|info| info.nar_size).sum();
-        let meter = Meter::begin(sink, Work::Read, Some(bytes), Some(infos.len() as u64));
-        let mut claimed = Vec::with_capacity(infos.len());
-        for info in infos {
-            let content = read_tree(&self.place.folder.join(info.path.as_str()), spool)?;
-            claimed.push(ClaimedPath {
-                path: info.path.clone(),
-                references: info.references.clone(),
-                content,
-                deriver: info.deriver.clone(),
-                signatures: info.signatures.clone(),
-            });
-            meter.add(info.nar_size, 1);
-        }
-        Ok(claimed)
+    /// Where its paths are on the disk.
+    pub(super) fn folder(&self) -> &Path {
+        &self.place.folder
     }
 
     /// Makes the roots that were asked for when it was opened.

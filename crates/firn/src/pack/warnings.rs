@@ -1,10 +1,10 @@
 //! What a person should know of a pack although it is no error.
 
-use super::{secrets, what::FlakeRef};
+use super::what::FlakeRef;
 use crate::{Encoded, event::Sink};
-use firn_core::{Node, Proven, ProvenPath, Spool, StorePath};
+use firn_core::{Node, Proven, ProvenPath, StorePath};
 use std::{
-    io,
+    collections::HashMap,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -67,18 +67,16 @@ pub(super) fn trusted(closure: &Proven, sink: &dyn Sink) {
     }
 }
 
-/// Names derivations whose text holds a secret.
-pub(super) fn secrets(closure: &Proven, spool: &dyn Spool, sink: &dyn Sink) -> io::Result<()> {
-    for path in closure.paths().iter().filter(|path| path.is_derivation()) {
-        let Node::Regular { contents, .. } = path.content() else { continue };
-        if let Some(kind) = secrets::find(&spool.get(*contents)?) {
+/// Names derivations whose text holds a secret of some kind.
+pub(super) fn secrets(closure: &Proven, found: &HashMap<StorePath, &str>, sink: &dyn Sink) {
+    for path in closure.paths().iter().filter(|_| !found.is_empty()) {
+        if let Some(kind) = found.get(path.path()) {
             sink.warn(&format!(
                 "{} looks as if it held {kind}: everybody who gets the file, and every user of a host, can read it",
                 path.path()
             ));
         }
     }
-    Ok(())
 }
 
 /// Names a source that is most of the file.
