@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
+use crate::suites::survival;
 use crate::{boundaries, process, workspace};
 
 /// Gives files as path below the checkout and text. A page that is only partly generated is read first.
 type Generator = fn() -> Result<Vec<(String, String)>>;
 
 /// All generators. What they give must depend on the checkout alone.
-const GENERATORS: &[(&str, Generator)] =
-    &[("crate picture", boundaries::page), ("pages of the command line", command_line)];
+const GENERATORS: &[(&str, Generator)] = &[
+    ("crate picture", boundaries::page),
+    ("table of what survives what", survival::page),
+    ("pages of the command line", command_line),
+];
 
 /// Writes every generated page that differs from the one in the checkout; with `check`, fails instead.
 pub fn generate(check: bool) -> Result<()> {

@@ -74,10 +74,7 @@ pub fn check(host: &Host, machine: &Machine, now: &Moment) -> Result<Vec<PathBuf
     let mut paths: BTreeSet<&str> = if code == 0 { closure.lines().collect() } else { BTreeSet::new() };
     let named: Vec<&str> = mark.paths.iter().filter_map(|path| path.to_str()).collect();
     for some in named.chunks(CHUNK) {
-        let ask = [&["--check-validity", "--print-invalid"], some].concat();
-        let (_, invalid) = machine.ask("nix-store", &ask)?;
-        let invalid: BTreeSet<&str> = invalid.lines().collect();
-        paths.extend(some.iter().filter(|path| !invalid.contains(*path)));
+        paths.extend(valid(machine, some)?);
     }
     let paths: Vec<&str> = paths.into_iter().collect();
     let mut bad = Vec::new();
@@ -98,12 +95,36 @@ pub fn check(host: &Host, machine: &Machine, now: &Moment) -> Result<Vec<PathBuf
     Ok(bad)
 }
 
+fn valid<'a>(machine: &Machine, paths: &[&'a str]) -> Result<Vec<&'a str>, ActivateError> {
+    let (_, invalid) = machine.ask("nix-store", &[&["--check-validity", "--print-invalid"], paths].concat())?;
+    let invalid: BTreeSet<&str> = invalid.lines().collect();
+    Ok(paths.iter().copied().filter(|path| !invalid.contains(path)).collect())
+}
+
+/// A path with all that refers to it, and what was built of those derivations: a derivation is not deleted without.
+fn all_with(machine: &Machine, path: &str) -> Option<BTreeSet<String>> {
+    let ask = |query: &str, paths: &[&str]| {
+        let (code, text) = machine.ask("nix-store", &[&["--query", query], paths].concat()).ok()?;
+        (code == 0).then(|| text.lines().map(str::to_owned).collect::<BTreeSet<_>>())
+    };
+    let mut all = ask("--referrers-closure", &[path])?;
+    let derivations = all.iter().filter(|path| path.ends_with(".drv"));
+    // A damaged one does not tell; nothing was built of it since.
+    let outputs: BTreeSet<String> = derivations.filter_map(|path| ask("--outputs", &[path])).flatten().collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let built = valid(machine, &outputs).ok()?;
+    if !built.is_empty() {
+        all.extend(ask("--referrers-closure", &built)?);
+    }
+    Some(all)
+}
+
 /// Deletes a path with all that refers to it, and the roots that firn made for them. The store itself sees to it that
 /// nothing goes that others keep.
 fn discard(host: &Host, machine: &Machine, path: &Path) -> bool {
     let path = path.display().to_string();
-    let Ok((0, referrers)) = machine.ask("nix-store", &["--query", "--referrers-closure", &path]) else { return false };
-    let gone: Vec<&str> = referrers.lines().collect();
+    let Some(gone) = all_with(machine, &path) else { return false };
+    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
     for entry in fs::read_dir(host.roots()).into_iter().flatten().flatten() {
         let target = fs::read_link(entry.path()).unwrap_or_default();
         if gone.iter().any(|path| Path::new(path) == target) {

@@ -307,7 +307,7 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     checks.each(
         2,
         &lost,
-        |(_, (name, _, what))| format!("{name}: {what}; with confirmation, A comes back"),
+        |(_, lost)| lost_name(lost),
         |(n, (name, _, _))| {
             let host = scene.bed.host_like(&template, &format!("d{n}"))?;
             comes_back(&host, name)?;
@@ -315,15 +315,30 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         },
     );
     if everything {
-        checks.check("G: done once a server has the source", || served(scene, &scene.bed.host_like(&template, "g")?));
-        checks.check("boot --once of K: once, then A; confirmed, K stays", || {
-            once(&scene.bed.host_like(&template, "k")?)
-        });
-        checks.check("boot --once of Kdead: it does not boot, and A is back", || {
-            dead(&scene.bed.host_like(&template, "kd")?)
-        });
+        let tell: [fn(&Scene, &Host<'_>) -> Result<()>; 3] = [served, |_, host| once(host), |_, host| dead(host)];
+        for ((name, host), tell) in ALONE.iter().zip(tell) {
+            checks.check(name, || tell(scene, &scene.bed.host_like(&template, host)?));
+        }
     }
     Ok(())
+}
+
+/// Stories that are no switches, on hosts of their own.
+const ALONE: [(&str, &str); 3] = [
+    ("G: done once a server has the source", "g"),
+    ("boot --once of K: once, then A; confirmed, K stays", "k"),
+    ("boot --once of Kdead: it does not boot, and A is back", "kd"),
+];
+
+/// Names of the checks on trixie, after that of the suite.
+pub(super) fn names() -> Vec<String> {
+    let cases = CASES.iter().map(|case| case.name.to_owned());
+    let lost = LOST.iter().map(lost_name);
+    cases.chain(lost).chain(ALONE.map(|(name, _)| name.to_owned())).map(|name| format!("activate: {name}")).collect()
+}
+
+fn lost_name((name, _, what): &(&str, bool, &str)) -> String {
+    format!("{name}: {what}; with confirmation, A comes back")
 }
 
 fn first(scene: &Scene) -> Result<()> {

@@ -70,6 +70,14 @@ struct Crash {
 /// What the journals said when the power was gone.
 type Count = Mutex<BTreeMap<String, u32>>;
 
+/// Names of the checks, after that of the suite; of those at random moments without the moment.
+pub(super) fn names() -> Vec<String> {
+    let states = STATES.iter().map(|(state, command)| Crash { command, moment: Moment::State(state) }.name());
+    let moments = [("an import", IMPORTS), ("a switch", SWITCHES), ("a revert", REVERTS)].into_iter();
+    let moments = moments.flat_map(|(what, count)| (0..count).map(move |_| format!("power cut during {what}")));
+    states.chain(moments).map(|name| format!("crash: {name}")).collect()
+}
+
 /// All crashes, each on a copy of a host that runs A.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     let template = checks.step("a host that runs A", || systems::on_a(scene))?;

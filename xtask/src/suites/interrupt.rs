@@ -51,6 +51,11 @@ const STORIES: &[Story] = &[
     ("another file on standard input; --expect of another root is refused", expected),
 ];
 
+/// Names of the checks, after that of the suite.
+pub(super) fn names() -> Vec<String> {
+    STORIES.iter().map(|(name, _)| format!("interrupt: {name}")).collect()
+}
+
 /// All of them.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     let template = checks.step("a host that runs A", || systems::on_a(scene))?;
@@ -424,7 +429,8 @@ fn lost_and_cut(_: &Bed, host: &Host<'_>) -> Result<()> {
 /// What NixOS/nix#1218 leaves: the power cut itself leaves nothing damaged here, as no page cache is lost.
 fn damaged(_: &Bed, host: &Host<'_>) -> Result<()> {
     host.root(
-        "set -e; cd; root=$(firn import -q B.firn); rm -r /nix/var/nix/gcroots/firn; nix-store --delete $root
+        "set -e; cd; nix-store --delete $(nix-store -q --referrers-closure /nix/store/*-app-B)
+         firn import -q B.firn; root=/nix/store/00000000000000000000000000000000-x.drv
          text=$(echo /nix/store/*-app-B.drv) source=$(nix-store -qR $text | grep busybox-static)
          nix-store --add-root /nix/var/nix/gcroots/kept -r $source; chmod u+w $text $source; : >$text; : >$source
          mkdir -p /nix/var/firn; cd /nix/var/firn; paths=\"$text\\\",\\\"$source\"

@@ -12,6 +12,7 @@ mod fleet;
 mod import;
 mod interrupt;
 mod observed;
+pub mod survival;
 mod systems;
 
 use std::path::PathBuf;
