@@ -50,8 +50,7 @@ const PEM_BODY: usize = 32;
 pub(super) fn find(text: &[u8]) -> Option<&'static str> {
     for at in 0..text.len() {
         let (rest, before) = (&text[at..], at.checked_sub(1).map(|at| text[at]));
-        // One comparison decides for almost every byte.
-        if !matches!(rest[0], b'A' | b'g' | b'x' | b's' | b't' | b'-') {
+        if !may_begin(rest) {
             continue;
         }
         for form in &FORMS {
@@ -70,6 +69,19 @@ pub(super) fn find(text: &[u8]) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Whether the first two bytes are those of some form: decides for almost every place.
+fn may_begin(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [b'A', b'G' | b'K', ..]
+            | [b'g', b'h' | b'i' | b'l', ..]
+            | [b'x', b'o', ..]
+            | [b's', b'k', ..]
+            | [b't', b's', ..]
+            | [b'-', b'-', ..]
+    )
 }
 
 /// What follows `-----BEGIN `: a kind of private key, the end of the line, and a body.
@@ -110,6 +122,11 @@ mod tests {
         assert_eq!(find(format!("a\\nghp_{token}\\n").as_bytes()), Some("a token of GitHub"));
         assert_eq!(find(b"AKIAIOSFODNN7EXAMPLE"), Some("an access key of AWS"));
         assert_eq!(find(format!("glpat-{token}").as_bytes()), Some("a token of GitLab"));
+    }
+
+    #[test]
+    fn no_form_is_passed_over() {
+        assert!(FORMS.iter().all(|form| may_begin(form.prefix.as_bytes())));
     }
 
     #[test]
