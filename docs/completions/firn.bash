@@ -80,7 +80,7 @@ _firn() {
 
     case "${cmd}" in
         firn)
-            opts="-q -v -h -V --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help --version pack inspect verify import realise realize switch boot test dry-activate confirm rollback generations status recover prune convert __activate __script"
+            opts="-q -v -h -V --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help --version pack inspect verify import realise realize switch boot test dry-activate confirm rollback generations status recover prune convert __activate __script"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -105,6 +105,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -113,7 +135,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd____activate)
-            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -132,6 +154,28 @@ _firn() {
                     return 0
                     ;;
                 --tmp-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
@@ -146,7 +190,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd____script)
-            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -171,6 +215,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -179,7 +245,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__boot)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --once --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --once --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -275,6 +341,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -283,7 +371,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__confirm)
-            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -308,6 +396,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -316,7 +426,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__convert)
-            opts="-q -v -h --to --low-memory --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --to --low-memory --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -345,6 +455,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -353,7 +485,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__dry__subcmd__activate)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,6 +581,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -457,7 +611,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__generations)
-            opts="-p -q -v -h --profile-name --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-p -q -v -h --profile-name --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -490,6 +644,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -498,7 +674,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__import)
-            opts="-o -q -v -h --store --root --expect --out-link --no-root --dry-run --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-o -q -v -h --store --root --expect --out-link --no-root --dry-run --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -568,6 +744,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -576,7 +774,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__inspect)
-            opts="-q -v -h --derivation --source --cat --tree --sources --sort --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --derivation --source --cat --tree --sources --sort --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -617,6 +815,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -625,7 +845,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__pack)
-            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --machine-id --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --machine-id --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -758,6 +978,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -766,7 +1008,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__prune)
-            opts="-p -q -v -h --profile-name --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-p -q -v -h --profile-name --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -799,6 +1041,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -807,7 +1071,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__realise)
-            opts="-o -L -j -k -q -v -h --store --root --expect --out-link --no-root --dry-run --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-o -L -j -k -q -v -h --store --root --expect --out-link --no-root --dry-run --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -893,6 +1157,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -901,7 +1187,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__recover)
-            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -926,6 +1212,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -934,7 +1242,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__rollback)
-            opts="-p -c -q -v -h --to --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-p -c -q -v -h --to --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1003,6 +1311,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1011,7 +1341,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__status)
-            opts="-q -v -h --log --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --log --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1030,6 +1360,28 @@ _firn() {
                     return 0
                     ;;
                 --tmp-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
@@ -1044,7 +1396,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__switch)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1138,6 +1490,28 @@ _firn() {
                     return 0
                     ;;
                 --tmp-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
@@ -1152,7 +1526,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__test)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1252,6 +1626,28 @@ _firn() {
                     fi
                     return 0
                     ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1260,7 +1656,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__verify)
-            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --help"
+            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1279,6 +1675,28 @@ _firn() {
                     return 0
                     ;;
                 --tmp-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs

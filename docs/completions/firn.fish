@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_firn_global_optspecs
-    string join \n q/quiet v/verbose json color= no-progress max-memory= threads= tmp-dir= h/help V/version
+    string join \n q/quiet v/verbose json color= no-progress max-memory= threads= tmp-dir= base= base-dir= h/help V/version
 end
 
 function __fish_firn_needs_command
@@ -30,6 +30,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_needs_command" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_needs_command" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_needs_command" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_needs_command" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_needs_command" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_needs_command" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_needs_command" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_needs_command" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -73,6 +75,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand pack" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand pack" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand pack" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand pack" -l low-memory -d 'Write a file that is decoded in 40 MB of memory'
 complete -c firn -n "__fish_firn_using_subcommand pack" -l provenance -d 'Record the flake, its lock and its revision, without credentials'
 complete -c firn -n "__fish_firn_using_subcommand pack" -l impure -d 'Allow what a pure evaluation may not'
@@ -97,6 +101,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand inspect" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l cat -d 'Print contents as they are'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l sources -d 'List every file that travels, with its size'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -110,6 +116,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand verify" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand verify" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand verify" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand verify" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand verify" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand verify" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand verify" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -125,6 +133,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand import" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand import" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand import" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand import" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand import" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand import" -l no-root -d 'Make no GC root: the next collection may delete what was imported'
 complete -c firn -n "__fish_firn_using_subcommand import" -l dry-run -d 'Say what would be done, and write nothing'
 complete -c firn -n "__fish_firn_using_subcommand import" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -145,6 +155,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand realise" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand realise" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand realise" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand realise" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand realise" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand realise" -l no-root -d 'Make no GC root'
 complete -c firn -n "__fish_firn_using_subcommand realise" -l dry-run -d 'Say what would be built and fetched, and do nothing'
 complete -c firn -n "__fish_firn_using_subcommand realise" -l no-build -d 'Only fetch; refuse when something must be built'
@@ -169,6 +181,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand realize" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand realize" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand realize" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand realize" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand realize" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand realize" -l no-root -d 'Make no GC root'
 complete -c firn -n "__fish_firn_using_subcommand realize" -l dry-run -d 'Say what would be built and fetched, and do nothing'
 complete -c firn -n "__fish_firn_using_subcommand realize" -l no-build -d 'Only fetch; refuse when something must be built'
@@ -203,6 +217,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand switch" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand switch" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand switch" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand switch" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand switch" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand switch" -l no-build -d 'Only fetch; refuse when something must be built'
 complete -c firn -n "__fish_firn_using_subcommand switch" -s L -l print-build-logs -d 'Print the lines of build logs'
 complete -c firn -n "__fish_firn_using_subcommand switch" -s k -l keep-going -d 'Go on with other builds after one failed'
@@ -242,6 +258,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand boot" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand boot" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand boot" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand boot" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand boot" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand boot" -l no-build -d 'Only fetch; refuse when something must be built'
 complete -c firn -n "__fish_firn_using_subcommand boot" -s L -l print-build-logs -d 'Print the lines of build logs'
 complete -c firn -n "__fish_firn_using_subcommand boot" -s k -l keep-going -d 'Go on with other builds after one failed'
@@ -280,6 +298,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand test" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand test" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand test" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand test" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand test" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand test" -l no-build -d 'Only fetch; refuse when something must be built'
 complete -c firn -n "__fish_firn_using_subcommand test" -s L -l print-build-logs -d 'Print the lines of build logs'
 complete -c firn -n "__fish_firn_using_subcommand test" -s k -l keep-going -d 'Go on with other builds after one failed'
@@ -319,6 +339,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l no-build -d 'Only fetch; refuse when something must be built'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s L -l print-build-logs -d 'Print the lines of build logs'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s k -l keep-going -d 'Go on with other builds after one failed'
@@ -339,6 +361,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand confirm" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand confirm" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand confirm" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand confirm" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand confirm" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand confirm" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand confirm" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -361,6 +385,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l no-specialisation -d 'Run no specialisation, even if one runs now'
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l force-host -d 'Take a file that is for another host'
@@ -381,6 +407,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand generations" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand generations" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand generations" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand generations" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand generations" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand generations" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand generations" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand generations" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -392,6 +420,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand status" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand status" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand status" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand status" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand status" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand status" -l log -d 'Print its log too'
 complete -c firn -n "__fish_firn_using_subcommand status" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand status" -s v -l verbose -d 'Say more; twice, even more'
@@ -404,6 +434,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand recover" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand recover" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand recover" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand recover" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand recover" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand recover" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand recover" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand recover" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -416,6 +448,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand prune" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand prune" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand prune" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand prune" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand prune" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand prune" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand prune" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand prune" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -432,6 +466,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand convert" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand convert" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand convert" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand convert" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand convert" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand convert" -l low-memory -d 'Write a file that is decoded in 40 MB of memory'
 complete -c firn -n "__fish_firn_using_subcommand convert" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand convert" -s v -l verbose -d 'Say more; twice, even more'
@@ -444,6 +480,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand __activate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand __activate" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -455,6 +493,8 @@ never\t'Nowhere'"
 complete -c firn -n "__fish_firn_using_subcommand __script" -l max-memory -d 'Refuse input that needs more memory to decode' -r
 complete -c firn -n "__fish_firn_using_subcommand __script" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
 complete -c firn -n "__fish_firn_using_subcommand __script" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand __script" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand __script" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand __script" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand __script" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand __script" -l json -d 'Print results as JSON, and everything else as lines of JSON'

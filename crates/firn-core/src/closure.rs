@@ -343,6 +343,16 @@ impl Proven {
         &self.paths
     }
 
+    /// The same without what stores say of paths that need trust: only paths and contents.
+    pub(crate) fn bare(&self) -> Self {
+        let mut bare = self.clone();
+        for path in &mut bare.paths {
+            path.deriver = None;
+            path.signatures.clear();
+        }
+        bare
+    }
+
     /// The closure of some of the roots alone, or of any of its paths.
     pub fn restrict(self, roots: Vec<StorePath>) -> Result<Self, ClosureError> {
         let Self { store_dir, paths, .. } = self;

@@ -51,6 +51,12 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "DIR", env = "FIRN_TMPDIR", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub tmp_dir: Option<PathBuf>,
+    /// An earlier file, or its .drv in the store: what a delta is made against, or is read with
+    #[arg(long, global = true, value_name = "FILE|DRV", value_hint = ValueHint::FilePath)]
+    pub base: Vec<PathBuf>,
+    /// Folder of earlier files, among which the base of a delta is looked for
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub base_dir: Option<PathBuf>,
 }
 
 impl Globals {

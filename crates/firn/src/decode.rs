@@ -68,6 +68,12 @@ pub enum DecodeError {
     /// The paths that the contents give do not make the closure of the roots in the header.
     #[error("the contents do not prove the root that the file claims")]
     Unproven(#[source] ClosureError),
+    /// A delta, where a whole file is needed; and the other way round.
+    #[error("{0}")]
+    Delta(&'static str),
+    /// The base of a delta could not be taken apart.
+    #[error("taking the base apart")]
+    Base(#[source] RecipeError),
     /// The header counts something else than there is.
     #[error("the header declares {declared} {what}, the file has {found}")]
     Count {
@@ -88,8 +94,19 @@ pub fn decode<R: Read + Send>(
     options: &DecodeOptions,
     sink: &dyn Sink,
 ) -> Result<Decoded, DecodeError> {
-    let mut reader = FileReader::new(input, options.limits.clone())?;
+    decode_whole(FileReader::new(input, options.limits.clone())?, spool, dictionaries, options, sink)
+}
+
+/// As [`decode`], of a file whose front was read; one that is no delta.
+pub(crate) fn decode_whole<R: Read + Send>(
+    mut reader: FileReader<R>,
+    spool: &mut FileSpool,
+    dictionaries: &[Dictionary<'static>],
+    options: &DecodeOptions,
+    sink: &dyn Sink,
+) -> Result<Decoded, DecodeError> {
     let front = reader.front().clone();
+    refuse_delta(&front)?;
     let paths = front.header.counts.derivations.saturating_add(front.header.counts.sources);
     let closure =
         follow(&mut reader, usize::MAX, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
@@ -109,6 +126,7 @@ pub fn decode_sources<R: Read + Send>(
 ) -> Result<(Front, Vec<ProvenPath>), DecodeError> {
     let mut reader = FileReader::new(input, options.limits.clone())?;
     let front = reader.front().clone();
+    refuse_delta(&front)?;
     let frames = front.frames.iter().filter_map(|f| f.known).filter(|f| f.section <= Section::Sources).count();
     let paths = front.header.counts.sources;
     let sources =
@@ -116,6 +134,16 @@ pub fn decode_sources<R: Read + Send>(
             read_sources(&front.header, found, spool, options, meter)
         })?;
     Ok((front, sources))
+}
+
+fn refuse_delta(front: &Front) -> Result<(), DecodeError> {
+    if front.header.base.is_some() {
+        return Err(DecodeError::Delta("it is a delta: nothing of it can be read without its base"));
+    }
+    if front.frames.iter().filter_map(|f| f.known).any(|f| f.section == Section::Origins) {
+        return Err(DecodeError::Delta("it has origins of contents, and no base"));
+    }
+    Ok(())
 }
 
 /// Unpacks the first `frames` frames on threads while `prove` follows them.
@@ -176,7 +204,7 @@ fn prove(
     Proven::new(store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
 }
 
-fn recipe_limits(header: &Header, contents: u64) -> RecipeLimits {
+pub(crate) fn recipe_limits(header: &Header, contents: u64) -> RecipeLimits {
     let counts = header.counts;
     let most = RecipeLimits::default();
     RecipeLimits {
@@ -210,12 +238,17 @@ fn read_sources(
     Ok(sources)
 }
 
-fn check_count(what: &'static str, declared: u64, found: u64) -> Result<(), DecodeError> {
+pub(crate) fn check_count(what: &'static str, declared: u64, found: u64) -> Result<(), DecodeError> {
     if declared == found { Ok(()) } else { Err(DecodeError::Count { what, declared, found }) }
 }
 
 /// Hashes all sources, the largest first so that no thread is left with it at the end.
-fn digests(list: &SourceList, spool: &FileSpool, threads: usize, meter: &Meter<'_>) -> io::Result<Vec<SourceDigest>> {
+pub(crate) fn digests(
+    list: &SourceList,
+    spool: &FileSpool,
+    threads: usize,
+    meter: &Meter<'_>,
+) -> io::Result<Vec<SourceDigest>> {
     let mut order: Vec<(usize, u64)> = list.iter().map(|(_, node)| node.nar_size()).enumerate().collect();
     order.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let next = AtomicUsize::new(0);

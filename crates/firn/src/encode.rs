@@ -3,6 +3,7 @@
 
 use crate::{
     CommandError, ExitCode, Output, Session,
+    delta::encode_delta,
     error::io_code,
     event::{Meter, Sink, Work},
     schedule::Budget,
@@ -121,6 +122,26 @@ impl Session<'_> {
         let mut output = Output::create(target).map_err(failed)?;
         let packed = self.spool(Some(target))?;
         let encoded = encode(closure, spool, packed, DICTIONARIES.last(), options, &mut output, self.sink)?;
+        output.commit().map_err(failed)?;
+        Ok(encoded)
+    }
+}
+
+impl Session<'_> {
+    /// Writes the delta of a closure against its base, both in the spool.
+    pub(crate) fn write_delta(
+        &self,
+        closure: &Proven,
+        base: &Proven,
+        spool: &dyn Spool,
+        options: &EncodeOptions,
+        target: &Path,
+    ) -> Result<Encoded, CommandError> {
+        let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
+        let mut output = Output::create(target).map_err(failed)?;
+        let packed = self.spool(Some(target))?;
+        let dictionary = DICTIONARIES.last().filter(|_| !options.low_memory);
+        let encoded = encode_delta(closure, base, spool, packed, dictionary, options, &mut output, self.sink)?;
         output.commit().map_err(failed)?;
         Ok(encoded)
     }
@@ -272,7 +293,7 @@ fn is_dense(spool: &dyn Spool, blob: Blob) -> io::Result<bool> {
     Ok(is_incompressible(&sample))
 }
 
-fn header(
+pub(crate) fn header(
     closure: &Proven,
     spool: &dyn Spool,
     recipe: &EncodedRecipe,
@@ -291,6 +312,7 @@ fn header(
         },
         manifest: manifest(closure, spool, options)?,
         provenance: options.provenance.clone(),
+        base: None,
     })
 }
 

@@ -4,6 +4,7 @@ mod activate;
 pub mod cli;
 pub mod command;
 mod decode;
+mod delta;
 mod encode;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ mod stock;
 mod unpack;
 
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode, decode_sources};
+pub use delta::{decode_delta, encode_delta};
 pub use encode::{EncodeError, EncodeOptions, Encoded, encode};
 pub use error::{About, CommandError, io_code};
 pub use event::{Event, Silent, Sink, Work};

@@ -1,15 +1,10 @@
 //! Any input that holds a closure, as a proven closure.
 
 use crate::{
-    CommandError, DecodeOptions, ExitCode, Session,
-    decode::decode,
-    encode::system_host,
-    error::About,
-    input::{Content, Source},
-    spool_file::FileSpool,
-    stock::read_export,
+    CommandError, DecodeOptions, ExitCode, Session, StoreTarget, cli::Globals, delta::Bases, encode::system_host,
+    input::Source, spool_file::FileSpool,
 };
-use firn_core::{Proven, StorePath, codec::DICTIONARIES, format::Front};
+use firn_core::{Proven, StorePath, format::Front};
 use std::path::Path;
 
 /// A closure, and where its contents are.
@@ -39,26 +34,30 @@ impl Session<'_> {
         options
     }
 
-    /// Reads a whole input and proves what it holds. `target` is what the command writes.
+    /// Reads a whole input and proves what it holds, a delta with a base that was named. `target` is what the command writes.
     pub fn load(&self, source: Source, target: Option<&Path>) -> Result<Loaded, CommandError> {
+        self.load_from(source, target, None)
+    }
+
+    fn load_from(
+        &self,
+        source: Source,
+        target: Option<&Path>,
+        store: Option<&StoreTarget>,
+    ) -> Result<Loaded, CommandError> {
         let input = self.open(source)?;
         let source = input.source().clone();
         let mut spool = self.spool(target)?;
-        let (closure, front) = match input.content() {
-            Content::Firn => {
-                let options = self.decode_options();
-                let decoded = decode(input, &mut spool, DICTIONARIES, &options, self.sink).about(&source)?;
-                (decoded.closure, Some(decoded.front))
-            }
-            _ => (read_export(input, &mut spool, self.threads(), self.sink)?, None),
-        };
+        let Globals { base, base_dir, .. } = &self.globals;
+        let bases = Bases { named: base.clone(), folder: base_dir.clone(), store: store.cloned() };
+        let (closure, front) = self.read_closure(input, &mut spool, &bases, 0)?;
         Ok(Loaded { closure, spool, front, source })
     }
 
-    /// As [`Session::load`], of `FILE` or of one host of it, `FILE#HOST`.
-    pub fn load_host(&self, file: &Path) -> Result<Loaded, CommandError> {
+    /// As [`Session::load`], of `FILE` or of one host of it, `FILE#HOST`. The base of a delta may be in `store`.
+    pub fn load_host(&self, file: &Path, store: Option<&StoreTarget>) -> Result<Loaded, CommandError> {
         let (source, host) = Source::with_host(file);
-        let mut loaded = self.load(source, None)?;
+        let mut loaded = self.load_from(source, None, store)?;
         let Some(host) = host else { return Ok(loaded) };
         let roots = loaded.closure.roots();
         let fits = |root: &&StorePath| root_name(root) == host || system_host(root.name()) == Some(host.as_str());

@@ -17,16 +17,18 @@ use std::{
     thread::Scope,
 };
 
+const SECTIONS: usize = Section::ALL.len();
+
 /// Where the sections of a file are in a spool, and how much of them is there.
 pub(crate) struct Unpacking {
-    sections: [Blob; 4],
+    sections: [Blob; SECTIONS],
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
     /// Frames by section, in order.
-    frames: [Vec<Run>; 4],
+    frames: [Vec<Run>; SECTIONS],
     failed: Option<DecodeError>,
     /// Nobody follows any more.
     stopped: bool,
@@ -47,8 +49,8 @@ pub(crate) fn place_of(section: Section) -> usize {
 impl Unpacking {
     /// Sets room aside for all sections. Their lengths are known from the front, so frames may come in any order.
     pub(crate) fn new<R: Read>(reader: &FileReader<R>, spool: &mut FileSpool) -> io::Result<Self> {
-        let mut frames: [Vec<Run>; 4] = Default::default();
-        let mut sections = [Blob::default(); 4];
+        let mut frames: [Vec<Run>; SECTIONS] = Default::default();
+        let mut sections = [Blob::default(); SECTIONS];
         for (place, section) in Section::ALL.into_iter().enumerate() {
             let lengths = || reader.front().frames.iter().filter_map(|f| f.known).filter(|h| h.section == section);
             let run = spool.reserve(lengths().map(|h| h.raw_bytes).sum())?;
@@ -105,7 +107,7 @@ impl Unpacking {
         budget: &'scope Budget,
         meter: &'scope Meter<'scope>,
     ) {
-        let mut next = [0; 4];
+        let mut next = [0; SECTIONS];
         // One call more than there are frames proves the digest of the file.
         for _ in 0..frames {
             let frame = match reader.next_frame() {

@@ -6,6 +6,7 @@ mod contents;
 mod dictionary;
 mod encoding;
 mod filter;
+mod patch;
 mod policy;
 mod unpacker;
 
@@ -16,6 +17,7 @@ pub use contents::frame_cuts;
 pub use dictionary::{DICTIONARIES, Dictionary};
 pub use encoding::{Encoding, PrimedEncoder};
 pub use filter::{Filter, FilterReader};
+pub use patch::{pack_patch, patch_memory, unpack_patch};
 pub use policy::{FramePolicy, Packed, is_incompressible};
 pub use unpacker::Unpacker;
 
@@ -54,6 +56,13 @@ pub enum Codec {
         /// Dictionary size as in the filter properties of `.xz`.
         window: LzmaWindow,
     },
+    /// One zstd frame that copies from a run of the base's section: of deltas alone.
+    Patch {
+        /// Where the run begins.
+        from: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
 }
 
 /// Dictionary size of LZMA2: 2 or 3 times a power of two.
@@ -90,6 +99,7 @@ impl Codec {
             Self::Ppmd7 { memory_mib, .. } | Self::PrimedPpmd7 { memory_mib, .. } => u64::from(*memory_mib) * MIB,
             Self::Zstd { window_log } => (1 << (*window_log).min(63)) + MIB / 2,
             Self::Lzma2 { window } => window.bytes() + MIB / 8,
+            Self::Patch { len, .. } => len.saturating_add(MIB / 4),
         }
     }
 
@@ -100,6 +110,7 @@ impl Codec {
             Self::Ppmd7 { .. } | Self::PrimedPpmd7 { .. } => "ppmd7",
             Self::Zstd { .. } => "zstd",
             Self::Lzma2 { .. } => "lzma2",
+            Self::Patch { .. } => "patch",
         }
     }
 }
@@ -114,6 +125,7 @@ impl fmt::Display for Codec {
             }
             Self::Zstd { window_log } => write!(f, "zstd w{window_log}"),
             Self::Lzma2 { window } => write!(f, "lzma2 {} KiB", window.bytes() >> 10),
+            Self::Patch { len, .. } => write!(f, "patch of {} KiB", len >> 10),
         }
     }
 }
@@ -140,6 +152,9 @@ pub enum CodecError {
     /// Parameters outside what the codec allows.
     #[error("the parameters of {0} are not possible")]
     Parameters(Codec),
+    /// A patch, and nothing that it could be applied to.
+    #[error("it is a patch, and there is no base that it changes")]
+    NoBase,
     /// A frame wants a dictionary that was not handed over.
     #[error("dictionary {0} is not known to this release")]
     Dictionary(u32),

@@ -49,6 +49,7 @@ impl<'a> Unpacker<'a> {
             };
         }
         let engine = match codec {
+            Codec::Patch { .. } => return Err(CodecError::NoBase),
             Codec::Stored if packed.len() as u64 > raw_bytes => return Err(CodecError::GoesOn),
             Codec::Stored => Engine::Stored(packed),
             Codec::Ppmd7 { order, .. } => ppmd7(codec, order, Packed { head: &[], tail: packed }, 0)?,

@@ -5,7 +5,9 @@ use super::{
     wire::{Cursor, put_varint},
 };
 use crate::{
-    codec::{Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed},
+    codec::{
+        Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, pack_patch, unpack_patch,
+    },
     hash::{Sha256, sha256},
 };
 use std::io::{self, Read};
@@ -34,6 +36,9 @@ impl FrameHeader {
     /// Bytes of memory that unpacking takes, its packed bytes included.
     pub fn memory_bytes(&self) -> u64 {
         let engine = self.codec.memory_bytes().saturating_add(self.filter.memory_bytes());
+        // A patch is not unpacked as a stream.
+        let raw = if let Codec::Patch { .. } = self.codec { self.raw_bytes } else { 0 };
+        let engine = engine.saturating_add(raw);
         engine.saturating_add(self.packed_bytes)
     }
 }
@@ -73,6 +78,13 @@ impl PackedFrame {
     }
 }
 
+/// Packs a frame as a patch of a run of its reference that begins at `from`.
+pub fn pack_patch_frame(section: Section, raw: &[u8], run: &[u8], from: u64) -> Result<PackedFrame, CodecError> {
+    let codec = Codec::Patch { from, len: run.len() as u64 };
+    let packed = Packed { codec, filter: Filter::NONE, bytes: pack_patch(raw, run)? };
+    Ok(PackedFrame::new(section, raw.len() as u64, packed))
+}
+
 pub(super) fn check_of(digest: &Sha256) -> [u8; CHECK_BYTES] {
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&digest[..CHECK_BYTES]);
@@ -91,6 +103,13 @@ impl PackedFrame {
         let reader = FilterReader::new(codec, filter, &self.bytes, raw_bytes, dictionaries)
             .map_err(|source| FormatError::Codec { position: self.position, source })?;
         Ok(FrameReader { reader, position: self.position })
+    }
+
+    /// The raw bytes of a patch, of the run of its reference that its codec names.
+    pub fn unpack_patch(&self, limits: &Limits, run: &[u8]) -> Result<Vec<u8>, FormatError> {
+        check_limits(&self.header, self.position, limits)?;
+        unpack_patch(&self.bytes, run, self.header.raw_bytes)
+            .map_err(|source| FormatError::Codec { position: self.position, source })
     }
 }
 
@@ -144,6 +163,7 @@ pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec, filter: Filter) {
         }
         Codec::Zstd { window_log } => (3, &[window_log.into()]),
         Codec::Lzma2 { window } => (4, &[window.property().into()]),
+        Codec::Patch { from, len } => (5, &[from, len]),
     };
     let number = number + CODECS * filter.bits();
     put_varint(out, number << 2 | parameters.len() as u64);
@@ -178,6 +198,7 @@ pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<(Codec, Filte
             let window = LzmaWindow::from_property(byte(*window)?).ok_or_else(narrow)?;
             Codec::Lzma2 { window }
         }
+        (5, [from, len]) if filter == Filter::NONE => Codec::Patch { from: *from, len: *len },
         _ => return Ok(Err(number)),
     };
     Ok(Ok((codec, filter)))

@@ -1,7 +1,7 @@
 //! The fields of the header: what the writer says about the whole.
 
 use super::{
-    FormatError, Limits, Release,
+    FormatError, Limits, Release, Section,
     wire::{Cursor, put_bytes, put_varint},
 };
 use crate::store_path::{StoreDir, StorePath};
@@ -59,6 +59,25 @@ pub struct Manifest {
     pub machine_id: Option<String>,
 }
 
+/// What a delta changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Number of the layout in which the sections of the base are references.
+    pub layout: u64,
+    /// Sections that are those of the base: not in the file.
+    pub unchanged: Vec<Section>,
+    /// Roots of the base: what proves it.
+    pub roots: Vec<StorePath>,
+}
+
+impl Base {
+    /// The layout that this release writes, and the only one that it reads.
+    pub const LAYOUT: u64 = 1;
+}
+
+/// Sections that may be unchanged, by their bit in the field.
+const UNCHANGED: [Section; 4] = [Section::SourceNames, Section::Sources, Section::Hashes, Section::Derivations];
+
 /// The header of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Header {
@@ -74,6 +93,8 @@ pub struct Header {
     pub manifest: Manifest,
     /// Where it came from, only when asked for: keys and values.
     pub provenance: Vec<(String, String)>,
+    /// What it changes, where it is a delta.
+    pub base: Option<Base>,
 }
 
 /// Numbers of the fields. The tag in the file is the number times two, plus one where a reader must know the field.
@@ -89,6 +110,7 @@ pub(super) mod field {
     pub(in crate::format) const PROVENANCE: u64 = 9;
     pub(in crate::format) const FRAMES: u64 = 10;
     pub(in crate::format) const MACHINE_ID: u64 = 11;
+    pub(in crate::format) const BASE: u64 = 16;
 }
 
 /// Appends one field.
@@ -129,6 +151,7 @@ impl Header {
         if let Some(id) = &self.manifest.machine_id {
             put_field(out, field::MACHINE_ID, false, id.as_bytes());
         }
+        self.put_base(out);
     }
 
     /// Appends the fields before the frame table. What has its default value is left out, so a header has one encoding.
@@ -171,6 +194,21 @@ impl Header {
         Ok(())
     }
 
+    fn put_base(&self, out: &mut Vec<u8>) {
+        let Some(base) = &self.base else { return };
+        let mut value = Vec::new();
+        put_varint(&mut value, base.layout);
+        let bit = |(bit, section): (usize, &Section)| u8::from(base.unchanged.contains(section)) << bit;
+        value.push(UNCHANGED.iter().enumerate().map(bit).sum());
+        for (root, own) in base.roots.iter().zip(self.roots.iter().map(Some).chain(std::iter::repeat(None))) {
+            value.extend_from_slice(&root.digest());
+            // A name that is the same needs not be told: it is never empty.
+            let same = own.is_some_and(|own| own.name() == root.name());
+            put_bytes(&mut value, if same { b"" } else { root.name().as_bytes() });
+        }
+        put_field(out, field::BASE, true, &value);
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         let Manifest { name, host, system, machine_id, .. } = &self.manifest;
         let texts = [name, host, system, machine_id].into_iter().flatten();
@@ -179,6 +217,9 @@ impl Header {
         }
         if self.roots.is_empty() || self.roots.len() > Limits::ROOTS {
             return Err(FormatError::Unwritable { field: "list of roots", rule: "there are 1 to 4096 of them" });
+        }
+        if self.base.as_ref().is_some_and(|base| base.roots.is_empty() || base.roots.len() > Limits::ROOTS) {
+            return Err(FormatError::Unwritable { field: "base", rule: "it has 1 to 4096 roots" });
         }
         if self.provenance.len() > Limits::PROVENANCE {
             return Err(FormatError::Unwritable { field: "provenance", rule: "it has at most 256 entries" });
@@ -235,6 +276,7 @@ impl Header {
                 }
                 field::FRAMES => table = Some(take_all(&mut value)),
                 field::MACHINE_ID => header.manifest.machine_id = Some(take_text(take_all(&mut value))?),
+                field::BASE => header.base = Some(take_base(&mut value, &header.roots, release)?),
                 _ if required => return Err(FormatError::Unknown { what: "a field", number, offset, release }),
                 _ => value = Cursor::new(&[], 0),
             }
@@ -253,6 +295,35 @@ impl Header {
 fn take_all<'a>(cursor: &mut Cursor<'a>) -> Cursor<'a> {
     let offset = cursor.offset();
     Cursor::new(cursor.rest(), offset)
+}
+
+fn take_base(value: &mut Cursor<'_>, own: &[StorePath], release: Release) -> Result<Base, FormatError> {
+    let offset = value.offset();
+    let layout = value.varint()?;
+    if layout != Base::LAYOUT {
+        return Err(FormatError::Unknown { what: "a base in layout", number: layout, offset, release });
+    }
+    let [bits] = value.array()?;
+    if bits >= 1 << UNCHANGED.len() {
+        return Err(value.error("sections of the base that there are not"));
+    }
+    let unchanged = (0..).zip(UNCHANGED).filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, section)| section).collect();
+    let mut roots: Vec<StorePath> = Vec::new();
+    while !value.is_empty() {
+        if roots.len() == Limits::ROOTS {
+            return Err(value.error("the base has more than 4096 roots"));
+        }
+        let offset = value.offset();
+        let digest = value.array()?;
+        let name = value.nested()?.rest();
+        let same = own.get(roots.len()).filter(|_| name.is_empty()).map(StorePath::name);
+        let name = same.map_or(name, str::as_bytes);
+        roots.push(StorePath::from_parts(&digest, name).map_err(|source| FormatError::Path { offset, source })?);
+    }
+    if roots.is_empty() {
+        return Err(value.error("the base has no root"));
+    }
+    Ok(Base { layout, unchanged, roots })
 }
 
 fn take_contents(value: &mut Cursor<'_>, release: Release) -> Result<Contents, FormatError> {

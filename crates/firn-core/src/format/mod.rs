@@ -22,9 +22,9 @@ mod writer;
 mod tests;
 
 pub use error::{FormatError, FramePosition};
-pub use frame::{FrameHeader, FrameReader, PackedFrame, pack_frame};
+pub use frame::{FrameHeader, FrameReader, PackedFrame, pack_frame, pack_patch_frame};
 pub use front::{Front, FrontFrame, SectionSummary};
-pub use header::{Contents, Counts, Header, Manifest};
+pub use header::{Base, Contents, Counts, Header, Manifest};
 pub use limits::Limits;
 pub use reader::{FileReader, IndexReader};
 pub use section::Section;

@@ -142,6 +142,11 @@ fn every_field_comes_back() {
             machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         },
         provenance: vec![("flake".into(), "github:a/b".into()), ("rev".into(), String::new())],
+        base: Some(Base {
+            layout: Base::LAYOUT,
+            unchanged: vec![Section::SourceNames, Section::Derivations],
+            roots: vec![path("a.drv"), path("c.drv"), path("d.drv")],
+        }),
     };
     assert_eq!(read(&write(&full, &[])).unwrap().0.header, full);
 }

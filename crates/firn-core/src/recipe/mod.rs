@@ -9,6 +9,7 @@ pub(crate) mod hash_text;
 mod input;
 mod keys;
 mod order;
+mod origins;
 mod record_read;
 mod record_write;
 mod source_names;
@@ -25,9 +26,10 @@ use crate::{
     store_path::{StoreDir, StorePath, StorePathError},
 };
 pub use contents::{LARGE, Lane};
+pub use origins::{OriginRun, Origins};
 pub use source_names::{SourceDigest, SourceList};
 use std::io::{self, Read};
-pub use write::{EncodedRecipe, Tell, Told, encode};
+pub use write::{EncodedRecipe, Tell, Told, encode, encode_base};
 
 /// Bounds that a reader sets, from the header of the file and from its own limits.
 #[derive(Debug, Clone)]

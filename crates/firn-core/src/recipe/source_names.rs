@@ -191,6 +191,24 @@ pub struct SourceDigest {
 impl SourceList {
     /// Reads the section `source-names`. Contents are expected one after the other in the spool, from `base` on.
     pub fn read(section: &mut dyn Read, base: u64, limits: &RecipeLimits) -> Result<Self, RecipeError> {
+        Self::read_placed(section, limits, |lengths| {
+            let mut offset = base;
+            let place = |len: &u64| {
+                let blob = Blob { offset, len: *len };
+                offset += len;
+                blob
+            };
+            Ok(lengths.iter().map(place).collect())
+        })
+    }
+
+    /// As [`SourceList::read`]. `place` is given the lengths of all contents in their order of travel, and gives as many
+    /// places in the spool.
+    pub fn read_placed(
+        section: &mut dyn Read,
+        limits: &RecipeLimits,
+        place_all: impl FnOnce(&[u64]) -> Result<Vec<Blob>, RecipeError>,
+    ) -> Result<Self, RecipeError> {
         let mut input = Input::new(section);
         let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0, path_bytes: 0, first: 0 };
         let count = tree.input.number()?;
@@ -227,11 +245,10 @@ impl SourceList {
             return Err(input.error("there are bytes after the end"));
         }
         let mut blobs = vec![Blob::default(); files.len()];
-        let mut offset = base;
-        for number in order(&files) {
-            let len = files[number as usize].len;
-            blobs[number as usize] = Blob { offset, len };
-            offset += len;
+        let order = order(&files);
+        let lengths: Vec<u64> = order.iter().map(|number| files[*number as usize].len).collect();
+        for (number, blob) in order.iter().zip(place_all(&lengths)?) {
+            blobs[*number as usize] = blob;
         }
         for source in &mut sources {
             place(&mut source.content, &blobs);

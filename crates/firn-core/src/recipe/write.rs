@@ -94,6 +94,13 @@ pub fn encode(
     }
 }
 
+/// The sections of the base of a delta, in layout 1: those of its file, but that no contents are dense, since what is found
+/// dense may change. They depend on the paths and contents of the closure alone.
+pub fn encode_base(closure: &Proven, spool: &dyn Spool) -> Result<EncodedRecipe, RecipeError> {
+    let encode = |closure| encode(closure, spool, &mut |_| Ok(false), &mut |_| {});
+    if closure.needing_trust().next().is_none() { encode(closure) } else { encode(&closure.bare()) }
+}
+
 fn is_derivation(path: &ProvenPath) -> bool {
     path.is_derivation() && matches!(path.content(), Node::Regular { executable: false, .. })
 }

@@ -251,7 +251,7 @@ impl Run {
         }
         let subject = match root_in_store(&self.file) {
             Some((store_dir, root)) => Subject::Path(store_dir, root),
-            None => Subject::Loaded(Box::new(session.load_host(&self.file)?)),
+            None => Subject::Loaded(Box::new(session.load_host(&self.file, Some(&self.target.store()?))?)),
         };
         let to = addressee(&subject);
         this.check(&to, self.flags.force_host, self.flags.force_system)?;

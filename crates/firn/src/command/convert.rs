@@ -1,8 +1,9 @@
 //! `firn convert`: between stock streams and firn files.
 
-use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source, encode};
+use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source, StoreTarget, encode};
 use clap::{Args, ValueEnum, ValueHint};
 use firn_core::{Proven, Spool, export};
+use firn_store::daemon::StoreUrl;
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -75,7 +76,7 @@ impl Convert {
         if format == Format::Firn && !self.low_memory {
             encode::unpack_dictionary_ahead();
         }
-        let loaded = session.load(Source::new(&self.input), Some(&self.output))?;
+        let mut loaded = session.load(Source::new(&self.input), Some(&self.output))?;
         if format != Format::Firn {
             return write_export(format, &loaded.closure, &loaded.spool, &self.output);
         }
@@ -87,7 +88,18 @@ impl Convert {
             provenance: manifest.map(|header| header.provenance.clone()).unwrap_or_default(),
             ..session.encode_options()
         };
-        session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?;
+        let is_delta = manifest.is_some_and(|header| header.base.is_some());
+        match session.globals.base.as_slice() {
+            [base] if !is_delta => {
+                let target = StoreTarget::Daemon(StoreUrl::Auto);
+                let store_dir = loaded.closure.store_dir();
+                let base = session.base_named(base, store_dir, &target, &mut loaded.spool)?;
+                session.write_delta(&loaded.closure, &base, &loaded.spool, &options, &self.output)?;
+            }
+            [] | [_] => _ = session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?,
+            _ if is_delta => _ = session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?,
+            _ => return Err(CommandError::new(ExitCode::Usage, "a delta is made against one base")),
+        }
         Ok(())
     }
 }

@@ -67,7 +67,7 @@ impl Import {
             no_root: self.no_root,
             dry_run: self.dry_run,
         };
-        let loaded = session.load_host(&self.file)?;
+        let loaded = session.load_host(&self.file, Some(&request.target))?;
         let imported = import(&loaded, &request, session)?;
         report(&loaded, &imported, &request, session)
     }

@@ -78,7 +78,7 @@ impl Inspect {
     fn summary(&self, session: &Session<'_>) -> Result<Summary, CommandError> {
         let (source, host) = Source::with_host(&self.file);
         if host.is_some() {
-            let loaded = session.load_host(&self.file)?;
+            let loaded = session.load_host(&self.file, None)?;
             let bytes = loaded.front.as_ref().map_or(0, |front| front.frames_end() + 1);
             return closure_summary(&loaded.closure, &loaded.spool, bytes);
         }
@@ -94,7 +94,7 @@ impl Inspect {
     }
 
     fn show_derivations(&self, session: &Session<'_>, pattern: &Pattern, style: Style) -> Result<(), CommandError> {
-        let loaded = session.load_host(&self.file)?;
+        let loaded = session.load_host(&self.file, None)?;
         let (closure, spool) = (&loaded.closure, &loaded.spool);
         let store_dir = closure.store_dir();
         let all: Vec<&ProvenPath> = closure.paths().iter().filter(|p| p.is_derivation()).collect();
@@ -132,7 +132,7 @@ impl Inspect {
     }
 
     fn show_ways(&self, session: &Session<'_>, pattern: &Pattern, style: Style) -> Result<(), CommandError> {
-        let loaded = session.load_host(&self.file)?;
+        let loaded = session.load_host(&self.file, None)?;
         let (closure, spool) = (&loaded.closure, &loaded.spool);
         let store_dir = closure.store_dir();
         let all: Vec<&ProvenPath> = closure.paths().iter().collect();
@@ -205,7 +205,7 @@ impl Inspect {
                 source,
             });
         }
-        let loaded = session.load_host(&self.file)?;
+        let loaded = session.load_host(&self.file, None)?;
         let (store_dir, paths) = (loaded.closure.store_dir().clone(), loaded.closure.paths().to_vec());
         Ok(Sources { store_dir, paths, spool: loaded.spool, source: loaded.source })
     }

@@ -78,7 +78,7 @@ impl Realise {
             RealiseRequest { import, settings, no_build: self.building.no_build, logs: self.building.print_build_logs };
         let subject = match root_in_store(&self.file) {
             Some((store_dir, root)) => Subject::Path(store_dir, root),
-            None => Subject::Loaded(Box::new(session.load_host(&self.file)?)),
+            None => Subject::Loaded(Box::new(session.load_host(&self.file, Some(&request.import.target))?)),
         };
         let realised = realise(&subject, &request, session)?;
         let display = |path: &StorePath| subject.store_dir().display(path);

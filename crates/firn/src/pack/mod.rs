@@ -13,12 +13,17 @@ use crate::{
     command::pack::NixFlags,
     encode::{self, Encoded},
     import::environment,
+    spool_file::FileSpool,
 };
 use evaluate::Evaluator;
 use firn_core::{Proven, ProvenPath, StoreDir, StorePath, hash};
 use firn_store::root::{RootPlace, RootRequest};
-use std::path::{Path, PathBuf};
-use store::StorePlace;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+use store::Store;
+pub(crate) use store::StorePlace;
 use what::{FlakeRef, What};
 
 /// What is wanted of a pack.
@@ -109,13 +114,9 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     }
 
     let mut spool = session.spool(Some(&request.output))?;
-    let infos = store.closure(&roots)?;
-    let contents =
-        read::contents(store.folder(), &infos, &place.store_dir, &mut spool, session.threads(), session.sink)?;
-    drop(infos);
-    let closure = Proven::new(place.store_dir.clone(), Some(roots.clone()), contents.paths)?;
+    let (closure, found) = read_closure(&mut store, &place, &roots, &mut spool, session)?;
     warnings::trusted(&closure, session.sink);
-    warnings::secrets(&closure, &contents.secrets, session.sink);
+    warnings::secrets(&closure, &found, session.sink);
 
     let mut options = EncodeOptions {
         low_memory: request.low_memory,
@@ -136,6 +137,19 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     store.close()?;
     let closure_bytes = closure.paths().iter().map(ProvenPath::nar_size).sum();
     Ok(Packed { roots, store_dir: place.store_dir, encoded, closure_bytes, links })
+}
+
+/// The closure of some derivations that are held, read from the disk and proven, and the secrets that are in it.
+pub(crate) fn read_closure(
+    store: &mut Store,
+    place: &StorePlace,
+    roots: &[StorePath],
+    spool: &mut FileSpool,
+    session: &Session<'_>,
+) -> Result<(Proven, HashMap<StorePath, &'static str>), CommandError> {
+    let infos = store.closure(roots)?;
+    let contents = read::contents(store.folder(), &infos, &place.store_dir, spool, session.threads(), session.sink)?;
+    Ok((Proven::new(place.store_dir.clone(), Some(roots.to_vec()), contents.paths)?, contents.secrets))
 }
 
 /// The derivations of everything that is wanted, each once.

@@ -15,7 +15,7 @@ use std::{
 
 /// Where a store is on this machine.
 #[derive(Debug, Clone)]
-pub(super) struct StorePlace {
+pub(crate) struct StorePlace {
     /// As the daemon's client knows it.
     pub(super) url: StoreUrl,
     /// The directory in its paths.
@@ -29,14 +29,16 @@ pub(super) struct StorePlace {
 
 impl StorePlace {
     /// Finds the store that `--store` names, else the environment. `store_dir` is that of `NIX_STORE_DIR`.
-    pub(super) fn find(
-        url: Option<&str>,
-        store_dir: StoreDir,
-        mut environment: Environment,
-    ) -> Result<Self, CommandError> {
+    pub(super) fn find(url: Option<&str>, store_dir: StoreDir, environment: Environment) -> Result<Self, CommandError> {
+        let url: StoreUrl = url.unwrap_or("auto").parse()?;
+        Self::at(url, store_dir, environment)
+    }
+
+    /// As [`StorePlace::find`], of a URL that was read.
+    pub(crate) fn at(url: StoreUrl, store_dir: StoreDir, mut environment: Environment) -> Result<Self, CommandError> {
         // What Nix calls `local` is what we do without a daemon.
         environment.nix_remote.take_if(|remote| remote == "local" || remote == "auto");
-        let mut place: StoreUrl = url.unwrap_or("auto").parse()?;
+        let mut place = url;
         if let (StoreUrl::Auto, Some(remote)) = (&place, &environment.nix_remote) {
             place = remote.parse().map_err(CommandError::from).about("NIX_REMOTE")?;
         }
@@ -54,6 +56,11 @@ impl StorePlace {
         Ok(Self { url: place, store_dir, folder, state_dir, environment })
     }
 
+    /// Whether there is a store on the disk.
+    pub(crate) fn exists(&self) -> bool {
+        self.folder.is_dir()
+    }
+
     /// What `NIX_REMOTE` must be for Nix to use this store.
     pub(super) fn remote(&self) -> Option<String> {
         match &self.url {
@@ -65,7 +72,7 @@ impl StorePlace {
     }
 
     /// Opens it. `roots` are what [`Store::keep`] will make.
-    pub(super) fn open(&self, roots: Vec<RootRequest>, sink: &dyn Sink) -> Result<Store, CommandError> {
+    pub(crate) fn open(&self, roots: Vec<RootRequest>, sink: &dyn Sink) -> Result<Store, CommandError> {
         let options = SessionOptions { roots, ..SessionOptions::default() };
         let session = match daemon::Session::open(&self.url, &self.environment, &self.store_dir, options) {
             Ok(session) => Some(session),
@@ -86,7 +93,7 @@ impl StorePlace {
 }
 
 /// An open store.
-pub(super) struct Store {
+pub(crate) struct Store {
     session: Option<daemon::Session>,
     database: Option<Database>,
     place: StorePlace,
@@ -94,7 +101,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Keeps paths from collection as long as the store is open, and says which of them are not valid.
-    pub(super) fn hold(&mut self, paths: &[StorePath]) -> Result<Vec<StorePath>, CommandError> {
+    pub(crate) fn hold(&mut self, paths: &[StorePath]) -> Result<Vec<StorePath>, CommandError> {
         if let Some(session) = &mut self.session {
             session.add_temp_roots(paths, &mut |_| {})?;
         }
@@ -203,7 +210,7 @@ impl Store {
     }
 
     /// Ends the conversation: from here on paths may be collected.
-    pub(super) fn close(self) -> Result<(), CommandError> {
+    pub(crate) fn close(self) -> Result<(), CommandError> {
         self.session.map_or(Ok(()), |session| Ok(session.close(&mut |_| {})?))
     }
 }

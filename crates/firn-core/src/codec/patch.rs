@@ -1,0 +1,100 @@
+//! Patches: one zstd frame that may copy from a reference, bytes that writer and reader both have.
+
+use super::{Codec, CodecError, MIB};
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
+
+/// From so many bytes of frame and reference on, long copies are looked for in a coarser way: twenty times as fast, for a
+/// half more of very little (measured on 2 x 9.5 MB of options.xml: 0.12 s and 3.0 KB against 2.6 s and 2.1 KB).
+const COARSE: usize = 6 << 20;
+
+/// Packs bytes that are much like the reference. Same input, same bytes, on every machine.
+pub fn pack_patch(raw: &[u8], reference: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let total = raw.len() + reference.len();
+    // A window that holds both, so that no part of the reference is out of reach at the end of the frame.
+    let window_log = total.max(1 << 10).next_power_of_two().trailing_zeros().min(27);
+    let mut parameters = vec![
+        CParameter::CompressionLevel(if total >= COARSE { 12 } else { 19 }),
+        CParameter::WindowLog(window_log),
+        CParameter::ContentSizeFlag(false),
+        CParameter::ChecksumFlag(false),
+        CParameter::DictIdFlag(false),
+    ];
+    if total >= COARSE {
+        parameters.push(CParameter::EnableLongDistanceMatching(true));
+    } else {
+        parameters.extend([CParameter::ChainLog(window_log + 1), CParameter::TargetLength(999)]);
+    }
+    let memory = |_| CodecError::Memory { bytes: patch_memory(total as u64) };
+    let mut context = CCtx::try_create().ok_or(CodecError::Memory { bytes: MIB })?;
+    for parameter in parameters {
+        context.set_parameter(parameter).map_err(memory)?;
+    }
+    context.ref_prefix(reference).map_err(memory)?;
+    let mut packed = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
+    context.compress2(&mut packed, raw).map_err(memory)?;
+    packed.shrink_to_fit();
+    Ok(packed)
+}
+
+/// Bytes of memory that packing takes beside the bytes themselves: tables for so many bytes of frame and reference.
+pub fn patch_memory(total: u64) -> u64 {
+    if total >= COARSE as u64 { 64 * MIB } else { 24 * total.next_power_of_two().max(MIB) }
+}
+
+/// The raw bytes of a patch: exactly so many, or an error.
+pub fn unpack_patch(packed: &[u8], reference: &[u8], raw_bytes: u64) -> Result<Vec<u8>, CodecError> {
+    let damaged = |_| CodecError::Damaged("zstd");
+    let len = zstd_safe::find_frame_compressed_size(packed).map_err(damaged)?;
+    if len != packed.len() {
+        return Err(CodecError::GoesOn);
+    }
+    let room = usize::try_from(raw_bytes).map_err(|_| CodecError::Memory { bytes: raw_bytes })?;
+    let mut raw = Vec::new();
+    raw.try_reserve_exact(room).map_err(|_| CodecError::Memory { bytes: raw_bytes })?;
+    let mut context = DCtx::try_create().ok_or(CodecError::Memory { bytes: MIB })?;
+    context.ref_prefix(reference).map_err(|_| CodecError::Parameters(Codec::Stored))?;
+    context.decompress(&mut raw, packed).map_err(damaged)?;
+    match raw_bytes.checked_sub(raw.len() as u64) {
+        Some(0) => Ok(raw),
+        Some(missing) => Err(CodecError::Ends { missing }),
+        None => Err(CodecError::GoesOn),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(seed: u32, len: usize) -> Vec<u8> {
+        let mut state = seed;
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(len)
+        .collect()
+    }
+
+    #[test]
+    fn what_is_in_the_reference_costs_next_to_nothing() {
+        for len in [1_000, 400_000, 4 << 20] {
+            let old = text(7, len);
+            let mut new = old.clone();
+            new.splice(len / 2..len / 2 + 10, *b"something else");
+            let packed = pack_patch(&new, &old).unwrap();
+            assert!(packed.len() < 60 + len / 10_000, "{len}: {}", packed.len());
+            assert_eq!(unpack_patch(&packed, &old, new.len() as u64).unwrap(), new);
+        }
+    }
+
+    #[test]
+    fn a_patch_of_another_length_or_with_more_behind_it_is_refused() {
+        let (old, new) = (text(1, 5_000), text(2, 3_000));
+        let mut packed = pack_patch(&new, &old).unwrap();
+        assert!(unpack_patch(&packed, &old, 2_999).is_err());
+        assert_eq!(unpack_patch(&packed, &old, 3_001), Err(CodecError::Ends { missing: 1 }));
+        assert!(unpack_patch(&packed[..packed.len() - 1], &old, 3_000).is_err());
+        packed.push(0);
+        assert!(unpack_patch(&packed, &old, 3_000).is_err());
+    }
+}

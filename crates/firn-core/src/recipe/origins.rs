@@ -1,0 +1,129 @@
+//! The section `origins` of a delta: which contents of sources are those of the base, and which of the base's contents the
+//! others are patches of.
+
+use super::{RecipeError, input::Input, token::push_number};
+use std::io::Read;
+
+/// Where the contents of a delta's sources come from, in the order in which they would travel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// What travels and what is copied, by turns; all that is behind the last run travels.
+    pub runs: Vec<OriginRun>,
+    /// Contents of the base, first and how many: joined they are the reference of the section `sources`.
+    pub references: Vec<(u64, u64)>,
+}
+
+/// Some contents that travel, and some behind them that do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OriginRun {
+    /// How many travel.
+    pub travelling: u64,
+    /// How many are copied.
+    pub copied: u64,
+    /// The first of the base's contents that they are, in its order of travel.
+    pub from: u64,
+}
+
+fn push_from(out: &mut Vec<u8>, from: u64, expected: u64) {
+    let step = from.cast_signed() - expected.cast_signed();
+    push_number(out, ((step << 1) ^ (step >> 63)).cast_unsigned());
+}
+
+fn take_from(input: &mut Input<'_>, expected: u64) -> Result<u64, RecipeError> {
+    let coded = input.number()?;
+    let step = (coded >> 1).cast_signed() ^ -(coded & 1).cast_signed();
+    expected.checked_add_signed(step).ok_or_else(|| input.error("contents that the base has not"))
+}
+
+impl Origins {
+    /// The section.
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_number(&mut out, self.runs.len() as u64);
+        let mut expected = 0;
+        for run in &self.runs {
+            push_number(&mut out, run.travelling);
+            push_number(&mut out, run.copied);
+            push_from(&mut out, run.from, expected);
+            expected = run.from + run.copied;
+        }
+        expected = 0;
+        for (from, count) in &self.references {
+            push_from(&mut out, *from, expected);
+            push_number(&mut out, *count);
+            expected = from + count;
+        }
+        out
+    }
+
+    /// Reads the section of a delta whose base has so many contents.
+    pub fn read(section: &mut dyn Read, base_contents: u64) -> Result<Self, RecipeError> {
+        let mut input = Input::new(section);
+        let mut origins = Self::default();
+        let mut expected = 0;
+        let end = |input: &Input<'_>, from: u64, count: u64| {
+            let end = from.checked_add(count).filter(|end| count > 0 && *end <= base_contents);
+            end.ok_or_else(|| input.error("contents that the base has not"))
+        };
+        for _ in 0..input.number()? {
+            let (travelling, copied) = (input.number()?, input.number()?);
+            let from = take_from(&mut input, expected)?;
+            expected = end(&input, from, copied)?;
+            origins.runs.push(OriginRun { travelling, copied, from });
+        }
+        expected = 0;
+        while !input.is_at_end()? {
+            let from = take_from(&mut input, expected)?;
+            let count = input.number()?;
+            expected = end(&input, from, count)?;
+            origins.references.push((from, count));
+        }
+        Ok(origins)
+    }
+
+    /// For each of so many contents the number of the base's that it is; `None` for what travels.
+    pub fn of_each(&self, contents: usize) -> Result<Vec<Option<u64>>, RecipeError> {
+        let mut of_each: Vec<Option<u64>> = Vec::with_capacity(contents);
+        for run in &self.runs {
+            let room = (contents - of_each.len()) as u64;
+            if run.travelling.checked_add(run.copied).is_none_or(|len| len > room) {
+                return Err(RecipeError::Malformed { what: "more origins than contents", offset: 0 });
+            }
+            of_each.resize(of_each.len() + run.travelling as usize, None);
+            of_each.extend((run.from..run.from + run.copied).map(Some));
+        }
+        of_each.resize(contents, None);
+        Ok(of_each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_come_back_and_say_where_each_content_is_from() {
+        let runs =
+            vec![OriginRun { travelling: 0, copied: 2, from: 3 }, OriginRun { travelling: 1, copied: 1, from: 0 }];
+        let origins = Origins { runs, references: vec![(4, 1), (0, 2)] };
+        let section = origins.write();
+        assert_eq!(Origins::read(&mut section.as_slice(), 5).unwrap(), origins);
+        assert_eq!(origins.of_each(5).unwrap(), [Some(3), Some(4), None, Some(0), None]);
+    }
+
+    #[test]
+    fn origins_beyond_either_closure_are_refused() {
+        let runs = vec![OriginRun { travelling: 1, copied: 2, from: 3 }];
+        let origins = Origins { runs, references: vec![(4, 1)] };
+        let section = origins.write();
+        assert!(Origins::read(&mut section.as_slice(), 4).is_err());
+        assert!(origins.of_each(2).is_err());
+        for cut in 0..section.len() {
+            if let Ok(cut) = Origins::read(&mut &section[..cut], 5) {
+                assert!(cut.references.len() < origins.references.len());
+            }
+        }
+        let endless = [1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, 0];
+        assert!(Origins::read(&mut &endless[..], 5).unwrap().of_each(7).is_err());
+    }
+}

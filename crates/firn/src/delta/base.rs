@@ -1,0 +1,204 @@
+//! Where the base of a delta is: in files that were named, in a folder of earlier files, or in a store.
+
+use super::decode_delta;
+use crate::{
+    CommandError, ExitCode, Session, StoreTarget,
+    decode::decode_whole,
+    error::About,
+    import::environment,
+    input::{Content, Input, Source},
+    pack::{StorePlace, read_closure},
+    spool_file::FileSpool,
+    stock::read_export,
+};
+use firn_core::{
+    Proven, StoreDir, StorePath,
+    codec::DICTIONARIES,
+    format::{FileReader, Front, Limits},
+};
+use firn_store::daemon::StoreUrl;
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// A base of a base, and so on, at most.
+const DEEPEST: usize = 64;
+
+/// Where bases may be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bases {
+    /// Files, or derivations in the store.
+    pub(crate) named: Vec<PathBuf>,
+    /// A folder of files.
+    pub(crate) folder: Option<PathBuf>,
+    /// The store that is imported into; none for those who touch no store.
+    pub(crate) store: Option<StoreTarget>,
+}
+
+/// Whether a name is that of a derivation in a store.
+fn derivation(path: &Path, store_dir: &StoreDir) -> Option<StorePath> {
+    let text = path.to_str()?;
+    store_dir.parse(text.as_bytes()).ok().filter(StorePath::is_derivation)
+}
+
+impl Session<'_> {
+    /// Reads an input as a whole, a delta with its base.
+    pub(crate) fn read_closure(
+        &self,
+        input: Input,
+        spool: &mut FileSpool,
+        bases: &Bases,
+        depth: usize,
+    ) -> Result<(Proven, Option<Front>), CommandError> {
+        let source = input.source().clone();
+        if input.content() != Content::Firn {
+            return Ok((read_export(input, spool, self.threads(), self.sink)?, None));
+        }
+        let options = self.decode_options();
+        let reader = FileReader::new(input, options.limits.clone()).about(&source)?;
+        if reader.front().header.base.is_none() {
+            let decoded = decode_whole(reader, spool, DICTIONARIES, &options, self.sink).about(&source)?;
+            return Ok((decoded.closure, Some(decoded.front)));
+        }
+        let base = self.find_base(reader.front(), spool, bases, depth).about(&source)?;
+        let decoded = decode_delta(reader, &base, spool, DICTIONARIES, &options, self.sink).about(&source)?;
+        Ok((decoded.closure, Some(decoded.front)))
+    }
+
+    fn find_base(
+        &self,
+        front: &Front,
+        spool: &mut FileSpool,
+        bases: &Bases,
+        depth: usize,
+    ) -> Result<Proven, CommandError> {
+        let store_dir = &front.header.store_dir;
+        let Some(wanted) = front.header.base.as_ref().map(|base| base.roots.as_slice()) else {
+            return Err(CommandError::new(ExitCode::Failure, "it has no base"));
+        };
+        if depth >= DEEPEST {
+            return Err(CommandError::new(
+                ExitCode::Limit,
+                format!("its base is the delta of a delta, {DEEPEST} deep"),
+            ));
+        }
+        let mut seen = Vec::new();
+        for path in &bases.named {
+            if let Some(root) = derivation(path, store_dir) {
+                seen.push(store_dir.display(&root));
+                if wanted == [root] {
+                    let target = bases.store.clone().unwrap_or(StoreTarget::Daemon(StoreUrl::Auto));
+                    if let Some(base) = self.base_in_store(&target, wanted, store_dir, spool)? {
+                        return Ok(base);
+                    }
+                }
+                continue;
+            }
+            let source = Source::new(path);
+            let input = self.open(source.clone())?;
+            let roots = match input.content() {
+                Content::Firn => FileReader::new(input, Limits::default()).about(&source)?.front().header.roots.clone(),
+                _ => wanted.to_vec(),
+            };
+            if wanted.iter().all(|root| roots.contains(root)) {
+                let (closure, _) = self.read_closure(self.open(source)?, spool, bases, depth + 1).about("its base")?;
+                seen.extend(closure.roots().iter().map(|root| store_dir.display(root)));
+                if wanted.iter().all(|root| closure.roots().contains(root)) {
+                    return Ok(closure.restrict(wanted.to_vec())?);
+                }
+                continue;
+            }
+            seen.extend(roots.iter().map(|root| store_dir.display(root)));
+        }
+        for path in bases.folder.iter().flat_map(|dir| files(dir)) {
+            let is_base = is_file_of(&path, wanted);
+            if is_base {
+                let input = self.open(Source::File(path))?;
+                let (closure, _) = self.read_closure(input, spool, bases, depth + 1).about("its base")?;
+                return Ok(closure.restrict(wanted.to_vec())?);
+            }
+        }
+        if let Some(target) = &bases.store
+            && let Some(base) = self.base_in_store(target, wanted, store_dir, spool)?
+        {
+            return Ok(base);
+        }
+        let names: Vec<String> = wanted.iter().map(|root| store_dir.display(root)).collect();
+        let place = match (&bases.store, seen.is_empty()) {
+            (_, false) => format!("what was named holds {}", seen.join(", ")),
+            (Some(StoreTarget::Daemon(StoreUrl::Ssh(host))), _) => {
+                format!("the store of {} cannot be read from here", host.destination)
+            }
+            (Some(_), _) => "the store has not got it".to_owned(),
+            (None, _) => "no file of it was named".to_owned(),
+        };
+        Err(CommandError::new(
+            ExitCode::Incomplete,
+            format!("it is a delta, and its base {} is missing: {place}", names.join(", ")),
+        )
+        .hint("hand over the base (--base FILE, or --base-dir with earlier files), or send the whole file"))
+    }
+
+    /// The closure of some roots of a store, every path hashed; `None` where the store has not got them or cannot be read.
+    pub(crate) fn base_in_store(
+        &self,
+        target: &StoreTarget,
+        roots: &[StorePath],
+        store_dir: &StoreDir,
+        spool: &mut FileSpool,
+    ) -> Result<Option<Proven>, CommandError> {
+        let url = match target {
+            StoreTarget::Daemon(StoreUrl::Ssh(_)) => return Ok(None),
+            StoreTarget::Daemon(url) => url.clone(),
+            StoreTarget::Folder(root) => StoreUrl::LocalRoot(root.clone()),
+        };
+        let place = StorePlace::at(url, store_dir.clone(), environment())?;
+        if !place.exists() {
+            return Ok(None);
+        }
+        let mut store = place.open(Vec::new(), self.sink)?;
+        // Held as long as it is read: a collector cannot pull it away.
+        if !store.hold(roots)?.is_empty() {
+            store.close()?;
+            return Ok(None);
+        }
+        let (closure, _) = read_closure(&mut store, &place, roots, spool, self).about("the base in the store")?;
+        store.close()?;
+        Ok(Some(closure))
+    }
+
+    /// The closure that a delta is to be written against: a file, or a derivation in a store.
+    pub(crate) fn base_named(
+        &self,
+        path: &Path,
+        store_dir: &StoreDir,
+        target: &StoreTarget,
+        spool: &mut FileSpool,
+    ) -> Result<Proven, CommandError> {
+        let Some(root) = derivation(path, store_dir) else {
+            let bases = Bases { named: Vec::new(), folder: self.globals.base_dir.clone(), store: Some(target.clone()) };
+            let (closure, _) = self.read_closure(self.open(Source::new(path))?, spool, &bases, 0).about("--base")?;
+            return Ok(closure);
+        };
+        self.base_in_store(target, std::slice::from_ref(&root), store_dir, spool)?.ok_or_else(|| {
+            CommandError::new(ExitCode::Incomplete, "this base is not valid in the store")
+                .about(store_dir.display(&root))
+        })
+    }
+}
+
+/// Files of a folder by name; one that cannot be read is none.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// Whether a file says that it holds these roots.
+fn is_file_of(path: &Path, roots: &[StorePath]) -> bool {
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    let reader = FileReader::new(std::io::BufReader::new(file).take(Limits::default().header_bytes), Limits::default());
+    reader.is_ok_and(|reader| roots.iter().all(|root| reader.front().header.roots.contains(root)))
+}

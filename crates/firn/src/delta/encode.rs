@@ -1,0 +1,395 @@
+//! From a closure and its base to a delta.
+
+use super::{Reference, pair::pairs, reference::Joined};
+use crate::{
+    EncodeError, EncodeOptions, Encoded,
+    encode::{header, manifest},
+    event::{Meter, Sink, Work},
+    schedule::Budget,
+};
+use firn_core::{
+    Blob, Proven, Spool,
+    codec::{Dictionary, Encoding, FramePolicy, patch_memory},
+    for_each_piece,
+    format::{Base, FileWriter, PackedFrame, Section, pack_frame, pack_patch_frame},
+    hash::{HashWriter, Sha256},
+    recipe::{EncodedRecipe, Lane, OriginRun, Origins, encode_base},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, Write},
+    sync::{Mutex, PoisonError, mpsc},
+};
+
+/// Bytes of a frame, and of the run that it refers to.
+const FRAME: u64 = 12 << 20;
+/// How much of a reference is on either side of what stands at the same place.
+const MARGIN: u64 = 2 << 20;
+/// Contents of the base that are in no other pair are offered to all if they have no more bytes.
+const OFFERED: u64 = 1 << 20;
+
+/// One frame to pack.
+struct Job {
+    section: Section,
+    number: usize,
+    raw: Raw,
+    /// Where it is in the reference of the section: from, length.
+    run: (u64, u64),
+    policy: FramePolicy,
+}
+
+enum Raw {
+    Memory(Vec<u8>),
+    Contents(Vec<Blob>),
+}
+
+impl Job {
+    fn raw_bytes(&self) -> u64 {
+        match &self.raw {
+            Raw::Memory(bytes) => bytes.len() as u64,
+            Raw::Contents(blobs) => blobs.iter().map(|blob| blob.len).sum(),
+        }
+    }
+}
+
+/// Contents of one frame, each with the content of the base that it is like.
+struct Group {
+    contents: Vec<(Blob, Option<u64>)>,
+    lane: Lane,
+}
+
+/// Writes the delta of a closure against its base. The contents of both are in `spool`.
+#[expect(clippy::too_many_arguments, reason = "as encode has them, and a base")]
+pub fn encode_delta(
+    closure: &Proven,
+    base: &Proven,
+    spool: &dyn Spool,
+    packed: impl Spool,
+    dictionary: Option<&Dictionary<'_>>,
+    options: &EncodeOptions,
+    out: &mut dyn Write,
+    sink: &dyn Sink,
+) -> Result<Encoded, EncodeError> {
+    let meter = Meter::begin(sink, Work::Encode, None, None);
+    // Nothing is dense here, as in the reference.
+    let (new, reference) = std::thread::scope(|scope| {
+        let reference = scope.spawn(|| Reference::new(base, spool));
+        let new = encode_base(closure, spool);
+        (new, reference.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (mut recipe, reference) = (new?, reference?);
+    let mut jobs = Vec::new();
+    let mut unchanged = Vec::new();
+    sections(&recipe, &reference, options, &mut unchanged, &mut jobs);
+    let joined = sources(closure, base, &recipe, &reference, spool, options, &mut unchanged, &mut jobs)?;
+
+    let mut writer = FileWriter::new(packed);
+    let (mut bytes, mut costs) = (0, Vec::new());
+    let budget = Budget::new(options.codec_memory);
+    let queue = Mutex::new(jobs.into_iter());
+    let (sender, results) = mpsc::sync_channel(0);
+    std::thread::scope(|scope| {
+        let results = results;
+        for _ in 0..options.threads.max(1) {
+            let (sender, queue, budget, reference, joined) = (sender.clone(), &queue, &budget, &reference, &joined);
+            scope.spawn(move || {
+                loop {
+                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(job) = job else { return };
+                    let total = job.raw_bytes() + job.run.1;
+                    let engine = job.policy.memory_bytes(job.raw_bytes()).max(patch_memory(total) + total);
+                    let share = budget.take(engine, usize::MAX);
+                    let frame = pack(&job, reference, joined, spool, dictionary);
+                    drop(share);
+                    if sender.send((job, frame)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (job, frame) in results {
+            let frame = frame?;
+            bytes += frame.header.packed_bytes;
+            meter.add(frame.header.raw_bytes, 0);
+            if let Raw::Contents(blobs) = &job.raw {
+                let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
+                costs.extend(blobs.iter().map(|blob| (blob.offset, (blob.len as f64 * share).round() as u64)));
+            }
+            writer.push_at(job.number, &frame)?;
+        }
+        Ok::<_, EncodeError>(())
+    })?;
+    costs.sort_unstable();
+
+    let mut header = header(closure, spool, &recipe, options)?;
+    // What follows from the closure is not told.
+    let computed = manifest(closure, spool, &EncodeOptions::default())?;
+    let told = &mut header.manifest;
+    (told.name, told.system, told.toplevel) = (None, None, None);
+    told.host.take_if(|host| computed.host.as_ref() == Some(host));
+    header.base = Some(Base { layout: Base::LAYOUT, unchanged, roots: base.roots().to_vec() });
+    let check = |bytes| match options.max_bytes {
+        Some(limit) if bytes > limit => Err(EncodeError::TooLarge { bytes, limit }),
+        _ => Ok(()),
+    };
+    check(bytes)?;
+    let written = writer.finish(&header, &mut &mut *out)?;
+    check(written.bytes)?;
+    Ok(Encoded { written, header, raw: std::mem::take(&mut recipe.raw), costs })
+}
+
+/// Frames of the sections that are in memory.
+fn sections(
+    recipe: &EncodedRecipe,
+    reference: &Reference,
+    options: &EncodeOptions,
+    unchanged: &mut Vec<Section>,
+    jobs: &mut Vec<Job>,
+) {
+    let max_memory = if options.low_memory { 8 } else { 64 };
+    for section in [Section::Derivations, Section::Hashes, Section::SourceNames] {
+        let raw = match section {
+            Section::Derivations => &recipe.derivations,
+            Section::Hashes => &recipe.hashes,
+            _ => &recipe.source_names,
+        };
+        let old = reference.section(section);
+        if raw == old {
+            unchanged.push(section);
+            continue;
+        }
+        for (number, chunk) in raw.chunks(FRAME as usize).enumerate() {
+            let len = chunk.len() as u64;
+            let policy = match section {
+                Section::Derivations => FramePolicy::derivations(len, max_memory),
+                Section::Hashes => FramePolicy::stored(),
+                _ => FramePolicy::names(len, max_memory),
+            };
+            let run = run_beside(number as u64 * FRAME, len, raw.len() as u64, old.len() as u64);
+            jobs.push(Job { section, number, raw: Raw::Memory(chunk.to_vec()), run, policy });
+        }
+    }
+}
+
+/// The run of a reference that is offered to a part of what has changed: all of it, or what is at the same place and about.
+fn run_beside(from: u64, len: u64, total: u64, reference: u64) -> (u64, u64) {
+    if reference <= FRAME + 2 * MARGIN {
+        return (0, reference);
+    }
+    let same = |at: u64| (u128::from(at) * u128::from(reference) / u128::from(total.max(1))) as u64;
+    let start = same(from).saturating_sub(MARGIN);
+    let end = (same(from + len) + MARGIN).min(reference).min(start + FRAME + 2 * MARGIN);
+    (start, end - start)
+}
+
+/// Frames of origins and of contents that the base has not, and what they refer to.
+#[expect(clippy::too_many_arguments, reason = "the inside of one function")]
+fn sources(
+    closure: &Proven,
+    base: &Proven,
+    recipe: &EncodedRecipe,
+    reference: &Reference,
+    spool: &dyn Spool,
+    options: &EncodeOptions,
+    unchanged: &mut Vec<Section>,
+    jobs: &mut Vec<Job>,
+) -> Result<Joined, EncodeError> {
+    let old = numbers(&reference.recipe.contents, spool)?;
+    let new = digests(&recipe.contents, spool)?;
+    let known: Vec<Option<u64>> = new.iter().map(|digest| old.get(digest).copied()).collect();
+    let travelling: Vec<(Blob, Lane)> =
+        recipe.contents.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(content, _)| *content).collect();
+    if known.iter().copied().eq((0..reference.contents()).map(Some)) {
+        unchanged.push(Section::Sources);
+        return Ok(reference.joined(&[]));
+    }
+    let wanted: HashSet<Blob> = travelling.iter().map(|(blob, _)| *blob).collect();
+    let pairs = pairs(closure, base, &wanted, spool)?;
+    let places: HashMap<Blob, u64> =
+        (0..).zip(&reference.recipe.contents).map(|(number, (blob, _))| (*blob, number)).collect();
+    // A pair may be named by another copy of the same contents.
+    let place_of = |blob: &Blob| -> io::Result<Option<u64>> {
+        match places.get(blob) {
+            Some(number) => Ok(Some(*number)),
+            None => Ok(old.get(&digest(*blob, spool)?).copied()),
+        }
+    };
+    let kept: HashSet<u64> = known.iter().flatten().copied().collect();
+    let mut rest: Vec<u64> = (0..reference.contents()).filter(|number| !kept.contains(number)).collect();
+    let size = |number: &u64| reference.content(*number).map_or(0, |blob| blob.len);
+    let offered = rest.iter().filter(|n| size(n) < FRAME).map(size).sum::<u64>() <= OFFERED;
+    if !offered {
+        rest.clear();
+    }
+
+    let mut references: Vec<u64> = Vec::new();
+    let mut reference_bytes = 0;
+    let mut number = 0;
+    let mut frame: Vec<(Blob, Option<u64>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let (mut size_of_frame, mut lane_of_frame) = (0, Lane::Small);
+    for (blob, lane) in &travelling {
+        let pair = match pairs.get(blob) {
+            Some(pair) => place_of(pair)?,
+            None => None,
+        };
+        let cost = blob.len + pair.as_ref().map_or(0, size);
+        let alone = *lane == Lane::Large || lane_of_frame == Lane::Large;
+        if !frame.is_empty() && (alone || size_of_frame + cost > FRAME) {
+            groups.push(Group { contents: std::mem::take(&mut frame), lane: lane_of_frame });
+            size_of_frame = 0;
+        }
+        lane_of_frame = *lane;
+        size_of_frame += cost;
+        frame.push((*blob, pair));
+    }
+    if !frame.is_empty() {
+        groups.push(Group { contents: frame, lane: lane_of_frame });
+    }
+    for Group { contents: frame, lane } in groups {
+        let from = reference_bytes;
+        let mut named = HashSet::new();
+        let own = frame.iter().filter_map(|(_, pair)| *pair);
+        let all = own.chain(if lane == Lane::Large { &[][..] } else { &rest }.iter().copied());
+        for place in all.filter(|place| named.insert(*place)) {
+            references.push(place);
+            reference_bytes += size(&place);
+        }
+        let len: u64 = frame.iter().map(|(blob, _)| blob.len).sum();
+        let policy = FramePolicy::Contents { lane, low_memory: options.low_memory };
+        // A file larger than a frame is cut, and so is what it refers to.
+        for start in (0..len).step_by(FRAME as usize) {
+            let part = len.min(start + FRAME) - start;
+            let (beside, run) = run_beside(start, part, len, reference_bytes - from);
+            let blobs = cut(frame.iter().map(|(blob, _)| *blob), start, part);
+            let raw = Raw::Contents(blobs);
+            jobs.push(Job {
+                section: Section::Sources,
+                number,
+                raw,
+                run: (from + beside, run),
+                policy: policy.clone(),
+            });
+            number += 1;
+        }
+    }
+    let origins = Origins { runs: runs(&known), references: joined_runs(&references) };
+    let joined = reference.joined(&origins.references);
+    let raw = origins.write();
+    let policy = FramePolicy::names(raw.len() as u64, 8);
+    jobs.push(Job { section: Section::Origins, number: 0, raw: Raw::Memory(raw), run: (0, 0), policy });
+    Ok(joined)
+}
+
+/// The part of some blobs, one behind the other, that begins at `start`.
+fn cut(blobs: impl Iterator<Item = Blob>, start: u64, len: u64) -> Vec<Blob> {
+    let (mut at, end) = (0, start + len);
+    let mut part = Vec::new();
+    for blob in blobs {
+        let (from, to) = (at.max(start), (at + blob.len).min(end));
+        if from < to {
+            part.push(Blob { offset: blob.offset + (from - at), len: to - from });
+        }
+        at += blob.len;
+    }
+    part
+}
+
+fn runs(known: &[Option<u64>]) -> Vec<OriginRun> {
+    let mut runs: Vec<OriginRun> = Vec::new();
+    let mut travelling = 0;
+    for number in known {
+        match (number, runs.last_mut()) {
+            (None, _) => travelling += 1,
+            (Some(number), Some(run)) if travelling == 0 && run.from + run.copied == *number => run.copied += 1,
+            (Some(number), _) => {
+                runs.push(OriginRun { travelling: std::mem::take(&mut travelling), copied: 1, from: *number });
+            }
+        }
+    }
+    runs
+}
+
+fn joined_runs(numbers: &[u64]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((from, count)) if *from + *count == *number => *count += 1,
+            _ => runs.push((*number, 1)),
+        }
+    }
+    runs
+}
+
+fn digest(blob: Blob, spool: &dyn Spool) -> io::Result<(u64, Sha256)> {
+    let mut hasher = HashWriter::new();
+    for_each_piece(spool, blob, |piece| hasher.write_all(piece))?;
+    Ok((blob.len, hasher.finish().0))
+}
+
+fn digests(contents: &[(Blob, Lane)], spool: &dyn Spool) -> io::Result<Vec<(u64, Sha256)>> {
+    contents.iter().map(|(blob, _)| digest(*blob, spool)).collect()
+}
+
+fn numbers(contents: &[(Blob, Lane)], spool: &dyn Spool) -> io::Result<HashMap<(u64, Sha256), u64>> {
+    Ok(digests(contents, spool)?.into_iter().zip(0..).collect())
+}
+
+fn gather(blobs: &[Blob], spool: &dyn Spool) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for blob in blobs {
+        for_each_piece(spool, *blob, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok::<_, io::Error>(())
+        })?;
+    }
+    Ok(bytes)
+}
+
+/// The smallest of what is tried. What a patch makes a twentieth is not tried in another way.
+fn pack(
+    job: &Job,
+    reference: &Reference,
+    joined: &Joined,
+    spool: &dyn Spool,
+    dictionary: Option<&Dictionary<'_>>,
+) -> Result<PackedFrame, EncodeError> {
+    let gathered;
+    let raw = match &job.raw {
+        Raw::Memory(bytes) => bytes,
+        Raw::Contents(blobs) => {
+            gathered = gather(blobs, spool)?;
+            &gathered
+        }
+    };
+    let (from, len) = job.run;
+    let mut best: Option<PackedFrame> = None;
+    if len > 0 {
+        let run = match job.section {
+            Section::Sources => joined.get(from, len, spool)?.unwrap_or_default(),
+            section => reference.section(section)[from as usize..(from + len) as usize].to_vec(),
+        };
+        best = Some(pack_patch_frame(job.section, raw, &run, from)?);
+    }
+    let packed = |frame: &Option<PackedFrame>| frame.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
+    if packed(&best) > raw.len() / 20 {
+        let mut others = vec![job.policy.clone()];
+        if job.section == Section::Derivations
+            && let Some(dictionary) = dictionary
+        {
+            let memory_mib = FramePolicy::record_memory(6 * raw.len() as u64, dictionary.raw_bytes);
+            others = vec![FramePolicy::fixed(Encoding::PrimedPpmd7 { memory_mib })];
+        }
+        for policy in others {
+            let frame = pack_frame(job.section, raw, &policy, dictionary)?;
+            if frame.bytes.len() < packed(&best) {
+                best = Some(frame);
+            }
+        }
+    }
+    match best {
+        Some(frame) => Ok(frame),
+        None => Ok(pack_frame(job.section, raw, &FramePolicy::stored(), None)?),
+    }
+}
