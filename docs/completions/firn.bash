@@ -31,6 +31,9 @@ _firn() {
             firn,convert)
                 cmd="firn__subcmd__convert"
                 ;;
+            firn,diff)
+                cmd="firn__subcmd__diff"
+                ;;
             firn,dry-activate)
                 cmd="firn__subcmd__dry__subcmd__activate"
                 ;;
@@ -80,7 +83,7 @@ _firn() {
 
     case "${cmd}" in
         firn)
-            opts="-q -v -h -V --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help --version pack inspect verify import realise realize switch boot test dry-activate confirm rollback generations status recover prune convert __activate __script"
+            opts="-q -v -h -V --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help --version pack inspect diff verify import realise realize switch boot test dry-activate confirm rollback generations status recover prune convert __activate __script"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -434,6 +437,73 @@ _firn() {
             case "${prev}" in
                 --to)
                     COMPREPLY=($(compgen -W "firn export export.gz export.xz export.zst" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tmp-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --base)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --base-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        firn__subcmd__diff)
+            opts="-q -v -h --source --why --exit-code --store --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -40,6 +40,7 @@ complete -c firn -n "__fish_firn_needs_command" -s h -l help -d 'Print help (see
 complete -c firn -n "__fish_firn_needs_command" -s V -l version -d 'Print version'
 complete -c firn -n "__fish_firn_needs_command" -f -a "pack" -d 'Press a system into a file'
 complete -c firn -n "__fish_firn_needs_command" -f -a "inspect" -d 'Show what is in a file'
+complete -c firn -n "__fish_firn_needs_command" -f -a "diff" -d 'Show what changes from one system to another'
 complete -c firn -n "__fish_firn_needs_command" -f -a "verify" -d 'Decode everything and recompute every path'
 complete -c firn -n "__fish_firn_needs_command" -f -a "import" -d 'Bring what a file holds into a store'
 complete -c firn -n "__fish_firn_needs_command" -f -a "realise" -d 'Import, then fetch or build the system'
@@ -110,6 +111,23 @@ complete -c firn -n "__fish_firn_using_subcommand inspect" -s v -l verbose -d 'S
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l json -d 'Print results as JSON, and everything else as lines of JSON'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -l no-progress -d 'Show no progress'
 complete -c firn -n "__fish_firn_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c firn -n "__fish_firn_using_subcommand diff" -l source -d 'Show what changed in sources, line by line' -r
+complete -c firn -n "__fish_firn_using_subcommand diff" -l why -d 'Show the way from the root to something, and what on it changed' -r
+complete -c firn -n "__fish_firn_using_subcommand diff" -l store -d 'The store that has the derivations' -r
+complete -c firn -n "__fish_firn_using_subcommand diff" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c firn -n "__fish_firn_using_subcommand diff" -l max-memory -d 'Refuse input that needs more memory to decode' -r
+complete -c firn -n "__fish_firn_using_subcommand diff" -l threads -d 'Threads for encoding and decoding; the result does not depend on it' -r
+complete -c firn -n "__fish_firn_using_subcommand diff" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand diff" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
+complete -c firn -n "__fish_firn_using_subcommand diff" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand diff" -l exit-code -d 'End with 1 where there is a difference, as git diff does'
+complete -c firn -n "__fish_firn_using_subcommand diff" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c firn -n "__fish_firn_using_subcommand diff" -s v -l verbose -d 'Say more; twice, even more'
+complete -c firn -n "__fish_firn_using_subcommand diff" -l json -d 'Print results as JSON, and everything else as lines of JSON'
+complete -c firn -n "__fish_firn_using_subcommand diff" -l no-progress -d 'Show no progress'
+complete -c firn -n "__fish_firn_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c firn -n "__fish_firn_using_subcommand verify" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"

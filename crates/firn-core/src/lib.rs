@@ -8,6 +8,7 @@ pub mod archive;
 mod closure;
 pub mod codec;
 pub mod derivation;
+pub mod difference;
 pub mod export;
 pub mod format;
 pub mod hash;

@@ -1,7 +1,7 @@
 //! The command line as data: help, man pages and completions are made from it.
 
 use crate::{
-    command::{activate, convert, generations, import, inspect, pack, realise, status, verify},
+    command::{activate, convert, diff, generations, import, inspect, pack, realise, status, verify},
     error::CommandError,
     exit_code::ExitCode,
     session::Session,
@@ -93,6 +93,7 @@ pub enum Color {
 pub enum Command {
     Pack(pack::Pack),
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     Verify(verify::Verify),
     Import(import::Import),
     #[command(visible_alias = "realize")]
@@ -124,6 +125,7 @@ impl Command {
             Self::Import(command) => command.run(session)?,
             Self::Realise(command) => command.run(session)?,
             Self::Convert(command) => command.run(session)?,
+            Self::Diff(command) => return command.run(session),
             Self::Switch(command) => return command.run(session),
             Self::Boot(command) => return command.run(session),
             Self::Test(command) => return command.run(session),

@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod convert;
+pub mod diff;
 pub mod generations;
 pub mod import;
 pub mod inspect;

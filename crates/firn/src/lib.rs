@@ -5,6 +5,7 @@ pub mod cli;
 pub mod command;
 mod decode;
 mod delta;
+pub mod diff;
 mod encode;
 mod error;
 mod event;

@@ -87,3 +87,16 @@ fn a_reader_that_goes_away_is_no_error() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said), (Some(0), String::new()));
 }
+
+#[test]
+fn a_difference_is_an_exit_code_only_where_it_is_asked_for() {
+    let (code, out, _) = run(&["diff", "--exit-code", "good-plain", "good-plain"]);
+    assert_eq!(code, 0);
+    assert!(out.ends_with("no difference\n"), "{out}");
+    let other = "../../../examples/nixos-19.09-minimal-2019-12.export.zst";
+    assert_eq!(run(&["diff", "good-plain", other]).0, 0);
+    assert_eq!(run(&["diff", "--exit-code", "good-plain", other]).0, 1);
+    let (code, _, err) = run(&["diff", "good-plain", "no-such-file"]);
+    assert_eq!(code, 3);
+    assert!(err.starts_with("error: no-such-file"), "{err}");
+}

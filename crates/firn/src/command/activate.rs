@@ -7,6 +7,7 @@ use super::{
 use crate::{
     CommandError, ExitCode, ImportRequest, Session,
     activate::{self, Leave, activate, guard, mend, refuse_damaged},
+    diff::against_current,
     realise::{RealiseRequest, Subject, expected_output, realise},
 };
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
@@ -224,13 +225,14 @@ impl Run {
         } else {
             None
         };
-        let system = self.system(&this, &damaged, session)?;
+        let (system, changes) = self.system(&this, &damaged, session)?;
         let config = Config::read(&host)?;
         let caller = here(&host);
         let goal = self.goal(action, &host, system, &config, confirm, &caller)?;
         if self.flags.dry_run {
-            return show(&host, &goal, session);
+            return show(&host, &goal, &changes, session);
         }
+        changes.iter().for_each(|line| session.sink.note(line));
         if elevate != Elevate::None {
             return elevate_and_run(elevate, &self, &goal, confirm.is_some() && over_ssh(&caller));
         }
@@ -241,13 +243,22 @@ impl Run {
         activate(&host, goal, begin, leave(confirm), session)
     }
 
-    /// Imports and realises, unless it is a built system already. The way to it checks whom it is for.
-    fn system(&self, this: &ThisHost, damaged: &[PathBuf], session: &Session<'_>) -> Result<PathBuf, CommandError> {
+    /// Imports and realises, unless it is a built system already. The way to it checks whom it is for. Also gives what
+    /// changes against the running system.
+    fn system(
+        &self,
+        this: &ThisHost,
+        damaged: &[PathBuf],
+        session: &Session<'_>,
+    ) -> Result<(PathBuf, Vec<String>), CommandError> {
         if let Some(system) = built(&self.file) {
             let to = Addressee { system: Host::default().text(system.join("system")), ..Addressee::default() };
             this.check(&to, true, self.flags.force_system)?;
             refuse_damaged(&Host::default(), damaged)?;
-            return Ok(system);
+            // Who became root for what was built has been told.
+            let told = self.origin.is_some();
+            let changes = if told { Vec::new() } else { against_current(None, &system, session) };
+            return Ok((system, changes));
         }
         let subject = match root_in_store(&self.file) {
             Some((store_dir, root)) => Subject::Path(store_dir, root),
@@ -282,10 +293,14 @@ impl Run {
         } else {
             refuse_damaged(&Host::default(), damaged)?;
         }
+        let changes = match &subject {
+            Subject::Loaded(loaded) => against_current(Some(loaded), &self.file, session),
+            Subject::Path(..) => against_current(None, &self.file, session),
+        };
         let realised = realise(&subject, &request, session)?;
         let output = realised.outputs.into_iter().next().or_else(|| expected_output(&subject));
         let output = output.ok_or_else(|| CommandError::new(ExitCode::Build, "it has no output called out"))?;
-        Ok(PathBuf::from(subject.store_dir().display(&output)))
+        Ok((PathBuf::from(subject.store_dir().display(&output)), changes))
     }
 
     fn goal(
@@ -404,14 +419,15 @@ fn addressee(subject: &Subject) -> Addressee {
     }
 }
 
-fn show(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+fn show(host: &Host, goal: &Goal, changes: &[String], session: &Session<'_>) -> Result<ExitCode, CommandError> {
     let planned = plan(goal, &Facts::observe(host, goal)).map_err(GuardError::from)?;
     let steps: Vec<String> = planned.steps.iter().map(ToString::to_string).collect();
     if session.globals.json {
-        let value = serde_json::json!({"version": 1, "dry_run": true, "steps": steps, "notes": planned.notes});
+        let value = serde_json::json!({"version": 1, "dry_run": true, "steps": steps, "notes": planned.notes, "changes": changes});
         session.json(&value)?;
         return Ok(ExitCode::Success);
     }
+    changes.iter().for_each(|line| session.sink.note(line));
     for (number, step) in steps.iter().enumerate() {
         session.result(format!("{}. {step}", number + 1))?;
     }
@@ -422,7 +438,7 @@ fn show(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitCode, Com
 /// The plan of a switch, then what the script itself says.
 fn dry_activate(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitCode, CommandError> {
     firn_activate::guard::after_realise(host, &goal.system, goal.specialisation.as_deref())?;
-    show(host, &Goal { action: Action::Switch, ..goal.clone() }, session)?;
+    show(host, &Goal { action: Action::Switch, ..goal.clone() }, &[], session)?;
     let machine = Machine::new(host, None);
     let (code, lines) = firn_activate::script::dry_activate(host, &machine, goal)?;
     lines.iter().for_each(|line| session.sink.event(crate::Event::Log { derivation: "switch", line }));

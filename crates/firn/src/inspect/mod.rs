@@ -6,7 +6,7 @@ mod pattern;
 mod summary;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod ways;
 
 pub use derivation::{derivation_json, derivation_text};

@@ -10,21 +10,21 @@ pub struct Style {
 }
 
 impl Style {
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.paint(text, "1")
     }
 
-    pub(super) fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         self.paint(text, "2")
     }
 
-    fn paint(self, text: &str, code: &str) -> String {
+    pub(crate) fn paint(self, text: &str, code: &str) -> String {
         if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
 /// A number in groups of three digits.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -37,12 +37,12 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// A number and what is counted, whose plural has an `s`.
-pub(super) fn counted(number: u64, what: &str) -> String {
+pub(crate) fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// Memory, rounded up to the unit that has one to four digits.
-pub(super) fn memory(bytes: u64) -> String {
+pub(crate) fn memory(bytes: u64) -> String {
     match bytes {
         0..=9999 => format!("{bytes} B"),
         10_000..=10_238_976 => format!("{} KiB", bytes.div_ceil(1 << 10)),
@@ -51,7 +51,7 @@ pub(super) fn memory(bytes: u64) -> String {
 }
 
 /// Text from a file, safe to show on a terminal: control characters are spelled out.
-pub(super) fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for c in String::from_utf8_lossy(bytes).chars() {
         if c.is_control() {
@@ -66,23 +66,23 @@ pub(super) fn printable(bytes: &[u8]) -> String {
 
 /// Rows of cells; numbers are aligned right.
 #[derive(Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [bool],
 }
 
 impl Table {
     /// `right` says for each column whether it is aligned right.
-    pub(super) fn new(right: &'static [bool]) -> Self {
+    pub(crate) fn new(right: &'static [bool]) -> Self {
         Self { rows: Vec::new(), right }
     }
 
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 
     /// The lines, two spaces between columns and before the first, none at the end.
-    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         let width = |column: usize| {
             self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
         };

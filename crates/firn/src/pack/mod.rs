@@ -2,11 +2,11 @@
 
 mod evaluate;
 mod provenance;
-mod read;
+pub(crate) mod read;
 mod secrets;
-mod store;
+pub(crate) mod store;
 mod warnings;
-mod what;
+pub(crate) mod what;
 
 use crate::{
     CommandError, EncodeOptions, ExitCode, Session,

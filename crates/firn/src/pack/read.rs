@@ -24,18 +24,18 @@ struct Batch {
 }
 
 /// What was read.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// In the order of what was asked for.
-    pub(super) paths: Vec<ProvenPath>,
+    pub(crate) paths: Vec<ProvenPath>,
     /// Derivations whose text holds a secret, and of what kind.
-    pub(super) secrets: HashMap<StorePath, &'static str>,
+    pub(crate) secrets: HashMap<StorePath, &'static str>,
 }
 
 type Found = (ProvenPath, Option<&'static str>);
 
 /// Reads what is in `folder` to the spool and proves it on `threads` threads. What is not as the store registered it is
 /// refused.
-pub(super) fn contents(
+pub(crate) fn contents(
     folder: &Path,
     infos: &[ValidPath],
     store_dir: &StoreDir,

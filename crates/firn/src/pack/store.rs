@@ -17,9 +17,9 @@ use std::{
 #[derive(Debug, Clone)]
 pub(crate) struct StorePlace {
     /// As the daemon's client knows it.
-    pub(super) url: StoreUrl,
+    pub(crate) url: StoreUrl,
     /// The directory in its paths.
-    pub(super) store_dir: StoreDir,
+    pub(crate) store_dir: StoreDir,
     /// Where that directory is.
     folder: PathBuf,
     /// Where its database is.
@@ -29,7 +29,7 @@ pub(crate) struct StorePlace {
 
 impl StorePlace {
     /// Finds the store that `--store` names, else the environment. `store_dir` is that of `NIX_STORE_DIR`.
-    pub(super) fn find(url: Option<&str>, store_dir: StoreDir, environment: Environment) -> Result<Self, CommandError> {
+    pub(crate) fn find(url: Option<&str>, store_dir: StoreDir, environment: Environment) -> Result<Self, CommandError> {
         let url: StoreUrl = url.unwrap_or("auto").parse()?;
         Self::at(url, store_dir, environment)
     }
@@ -62,7 +62,7 @@ impl StorePlace {
     }
 
     /// What `NIX_REMOTE` must be for Nix to use this store.
-    pub(super) fn remote(&self) -> Option<String> {
+    pub(crate) fn remote(&self) -> Option<String> {
         match &self.url {
             StoreUrl::LocalRoot(root) => Some(format!("local?root={}", root.display())),
             StoreUrl::Socket(socket) => Some(format!("unix://{}", socket.display())),
@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// The derivation that a path is an output of; a derivation is its own.
-    pub(super) fn derivation_of(&mut self, path: &StorePath) -> Result<StorePath, CommandError> {
+    pub(crate) fn derivation_of(&mut self, path: &StorePath) -> Result<StorePath, CommandError> {
         if path.is_derivation() {
             return Ok(path.clone());
         }
@@ -172,7 +172,7 @@ impl Store {
     }
 
     /// What the store knows of every path that the roots lead to, ordered by path.
-    pub(super) fn closure(&mut self, roots: &[StorePath]) -> Result<Vec<ValidPath>, CommandError> {
+    pub(crate) fn closure(&mut self, roots: &[StorePath]) -> Result<Vec<ValidPath>, CommandError> {
         if let Some(database) = &self.database {
             match database.closure(roots) {
                 Err(DatabaseError::Busy(_)) if self.session.is_some() => self.database = None,
@@ -194,12 +194,12 @@ impl Store {
     }
 
     /// Where its paths are on the disk.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.place.folder
     }
 
     /// Makes the roots that were asked for when it was opened.
-    pub(super) fn keep(&mut self) -> Result<Vec<PathBuf>, CommandError> {
+    pub(crate) fn keep(&mut self) -> Result<Vec<PathBuf>, CommandError> {
         match &mut self.session {
             Some(session) => Ok(session.make_roots(&mut |_| {})?),
             None => {

@@ -89,7 +89,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The store path that a path names or leads to.
-fn in_store(path: &Path, store_dir: &StoreDir) -> Result<Option<StorePath>, CommandError> {
+pub(crate) fn in_store(path: &Path, store_dir: &StoreDir) -> Result<Option<StorePath>, CommandError> {
     let mut path: PathBuf = path.to_owned();
     for _ in 0..MAX_LINKS {
         if let Some(found) = below_store(&path, store_dir)? {
