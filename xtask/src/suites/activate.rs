@@ -139,6 +139,13 @@ const CASES: &[Case] = &[
         reverted,
     ),
     case(
+        "C4sure: a unit does not start, and is in no state that tells; reverted",
+        "firn switch C4sure.export --settle 0s",
+        23,
+        &["REVERTED", "sure.service"],
+        reverted,
+    ),
+    case(
         "C5: activation hangs and holds the lock; reverted",
         "firn switch C5.export --settle 0s --activation-timeout 2s",
         23,
