@@ -178,6 +178,13 @@ pub(crate) fn import_daemon(
     sink.event(Event::End);
     imported.added = report.added as u64;
     imported.links = store.make_roots(&mut events)?;
+    if let StoreTarget::Daemon(url) = &request.target
+        && is_local(url)
+        && !imported.links.is_empty()
+    {
+        // As for results: a collector that runs is told. Over a long line another answer would have to be waited for.
+        store.add_temp_roots(closure.roots(), &mut events)?;
+    }
     imported.round_trips = store.round_trips();
     Ok(imported)
 }

@@ -293,6 +293,9 @@ fn keep_results(
     let mut store = daemon::Session::open(url, &environment(), subject.store_dir(), options)?;
     let mut quiet = |_: daemon::Event| {};
     let links = store.make_roots(&mut quiet)?;
+    // A collector that has read the roots already, and not yet who uses what, would not know of either when we are gone:
+    // one that runs is told of a temporary root.
+    store.add_temp_roots(outputs, &mut quiet)?;
     store.close(&mut quiet)?;
     Ok(links)
 }
