@@ -9,7 +9,7 @@ mod warnings;
 pub(crate) mod what;
 
 use crate::{
-    CommandError, EncodeOptions, ExitCode, Session,
+    CommandError, EncodeOptions, ExitCode, Session, StoreTarget,
     command::pack::NixFlags,
     encode::{self, Encoded},
     import::environment,
@@ -131,7 +131,15 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         options.provenance.extend(request.file.iter().map(|file| ("file".to_owned(), file.clone())));
         options.provenance.extend(request.attributes.iter().map(|name| ("attribute".to_owned(), name.clone())));
     }
-    let encoded = session.write_firn(&closure, &spool, &options, &request.output)?;
+    let encoded = match session.globals.base.as_slice() {
+        [] => session.write_firn(&closure, &spool, &options, &request.output)?,
+        [base] => {
+            let target = StoreTarget::Daemon(place.url.clone());
+            let base = session.base_named(base, &place.store_dir, &target, &mut spool)?;
+            session.write_delta(&closure, &base, &spool, &options, &request.output)?
+        }
+        _ => return Err(CommandError::new(ExitCode::Usage, "a delta is made against one base")),
+    };
     warnings::heavy(&closure, &encoded, session.sink);
     let links = if request.keep.is_some() { store.keep()? } else { Vec::new() };
     store.close()?;
