@@ -32,6 +32,11 @@ impl CommandError {
         Self { code, source: error.into(), context: Vec::new(), hints }
     }
 
+    /// Without what is advised for every error of this kind.
+    pub(crate) fn without_hints(code: ExitCode, error: impl Into<Source>) -> Self {
+        Self { hints: Vec::new(), ..Self::new(code, error) }
+    }
+
     /// Adds what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

@@ -59,3 +59,39 @@ fn a_delta_without_its_base_or_with_another_says_which_it_needs_and_writes_nothi
         assert!(!whole.exists());
     }
 }
+
+#[test]
+fn a_store_folder_that_has_the_base_takes_a_delta_without_nix() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    let import = |what: &Path| {
+        let mut firn = Command::new(env!("CARGO_BIN_EXE_firn"));
+        firn.current_dir(dir.path()).env("PATH", "").args(["-q", "import", "--root", "host"]).arg(what);
+        firn.output().unwrap()
+    };
+    let before = import(&delta);
+    let said = String::from_utf8(before.stderr).unwrap();
+    assert_eq!(before.status.code(), Some(8));
+    assert!(said.contains("the store has not got it") && !said.contains("nix-store -qR"), "{said}");
+    assert!(!dir.path().join("host").exists());
+    for what in [&a, &delta] {
+        let output = import(what);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn inspect_says_what_a_delta_is_made_against() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    let inspect = |what: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_firn")).args(["inspect", "--json"]).arg(what).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(inspect(&delta)["base"], inspect(&a)["roots"]);
+    assert!(inspect(&b).get("base").is_none());
+}

@@ -133,7 +133,7 @@ impl Session<'_> {
             (Some(_), _) => "the store has not got it".to_owned(),
             (None, _) => "no file of it was named".to_owned(),
         };
-        Err(CommandError::new(
+        Err(CommandError::without_hints(
             ExitCode::Incomplete,
             format!("it is a delta, and its base {} is missing: {place}", names.join(", ")),
         )
@@ -148,16 +148,20 @@ impl Session<'_> {
         store_dir: &StoreDir,
         spool: &mut FileSpool,
     ) -> Result<Option<Proven>, CommandError> {
-        let url = match target {
+        let (place, store) = match target {
             StoreTarget::Daemon(StoreUrl::Ssh(_)) => return Ok(None),
-            StoreTarget::Daemon(url) => url.clone(),
-            StoreTarget::Folder(root) => StoreUrl::LocalRoot(root.clone()),
+            StoreTarget::Daemon(url) => {
+                let place = StorePlace::at(url.clone(), store_dir.clone(), environment())?;
+                let store = if place.exists() { Some(place.open(Vec::new(), self.sink)?) } else { None };
+                (place, store)
+            }
+            StoreTarget::Folder(root) => {
+                let place = StorePlace::folder(root, store_dir.clone(), environment());
+                let store = place.open_without_daemon()?;
+                (place, store)
+            }
         };
-        let place = StorePlace::at(url, store_dir.clone(), environment())?;
-        if !place.exists() {
-            return Ok(None);
-        }
-        let mut store = place.open(Vec::new(), self.sink)?;
+        let Some(mut store) = store else { return Ok(None) };
         // Held as long as it is read: a collector cannot pull it away.
         if !store.hold(roots)?.is_empty() {
             store.close()?;
@@ -182,8 +186,9 @@ impl Session<'_> {
             return Ok(closure);
         };
         self.base_in_store(target, std::slice::from_ref(&root), store_dir, spool)?.ok_or_else(|| {
-            CommandError::new(ExitCode::Incomplete, "this base is not valid in the store")
+            CommandError::without_hints(ExitCode::Incomplete, "this base is not valid in the store")
                 .about(store_dir.display(&root))
+                .hint("name a file of it instead: --base FILE")
         })
     }
 }

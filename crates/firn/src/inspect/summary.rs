@@ -28,6 +28,9 @@ pub struct Summary {
     pub machine_id: Option<String>,
     /// Nix system.
     pub system: Option<String>,
+    /// Roots that a delta is made against: what its reader must have. Empty for a whole file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub base: Vec<String>,
     /// Path that building the root gives.
     pub toplevel: Option<String>,
     /// Store directory of all paths.
@@ -124,6 +127,7 @@ impl Summary {
             PerDerivation { derivations: each(derivations), with_hashes: each(derivations.saturating_add(hashes)) }
         });
         let mut summary = Self::new(header.contents.name(), header.store_dir.as_str(), file_bytes);
+        summary.base = header.base.iter().flat_map(|base| &base.roots).map(display).collect();
         summary.derivations = counts.derivations;
         summary.sources = counts.sources;
         summary.files = counts.files;
@@ -182,6 +186,7 @@ impl Summary {
             contents,
             root: String::new(),
             roots: Vec::new(),
+            base: Vec::new(),
             name: None,
             host: None,
             machine_id: None,
@@ -250,6 +255,7 @@ impl Summary {
         let mut facts = Vec::new();
         let label = if self.roots.len() == 1 { "root" } else { "roots" };
         facts.extend(iter::once(label).chain(iter::repeat("")).zip(self.roots.iter().cloned()));
+        facts.extend(iter::once("delta of").chain(iter::repeat("")).zip(self.base.iter().cloned()));
         let named =
             [("host", &self.host), ("machine", &self.machine_id), ("system", &self.system), ("builds", &self.toplevel)];
         facts.extend(named.into_iter().filter_map(|(label, text)| Some((label, printable(text.as_ref()?.as_bytes())))));

@@ -108,7 +108,7 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         .hint("pack each system by itself"));
     }
     if let Some(lost) = lost.first() {
-        return Err(CommandError::new(ExitCode::Incomplete, "this derivation is not valid in the store")
+        return Err(CommandError::without_hints(ExitCode::Incomplete, "this derivation is not valid in the store")
             .about(place.store_dir.display(lost))
             .hint("evaluate the system again, or name the store that has it with --store"));
     }

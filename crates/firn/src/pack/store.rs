@@ -56,6 +56,22 @@ impl StorePlace {
         Ok(Self { url: place, store_dir, folder, state_dir, environment })
     }
 
+    /// A store folder that is read without a daemon.
+    pub(crate) fn folder(root: &Path, store_dir: StoreDir, environment: Environment) -> Self {
+        let folder = root.join(store_dir.as_str().trim_start_matches('/'));
+        let (url, state_dir) = (StoreUrl::LocalRoot(root.to_owned()), root.join("nix/var/nix"));
+        Self { url, store_dir, folder, state_dir, environment }
+    }
+
+    /// Opens it by its database alone; nothing holds what is read. `None` where it has none.
+    pub(crate) fn open_without_daemon(&self) -> Result<Option<Store>, CommandError> {
+        match Database::open(&self.state_dir, self.store_dir.clone()) {
+            Ok(database) => Ok(Some(Store { session: None, database: Some(database), place: self.clone() })),
+            Err(DatabaseError::Absent(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether there is a store on the disk.
     pub(crate) fn exists(&self) -> bool {
         self.folder.is_dir()
