@@ -7,13 +7,21 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 /// half more of very little (measured on 2 x 9.5 MB of options.xml: 0.12 s and 3.0 KB against 2.6 s and 2.1 KB).
 const COARSE: usize = 6 << 20;
 
+/// From so many bytes on they are many files, and a better search pays: two months of a nixpkgs tree in 340,035 bytes instead of
+/// 353,752, for 15.7 s instead of 9.7. One large text gains 3 % of its few bytes for as much time again.
+const TREE: usize = 20 << 20;
+
 /// Packs bytes that are much like the reference. Same input, same bytes, on every machine.
 pub fn pack_patch(raw: &[u8], reference: &[u8]) -> Result<Vec<u8>, CodecError> {
     let total = raw.len() + reference.len();
     // A window that holds both, so that no part of the reference is out of reach at the end of the frame.
     let window_log = total.max(1 << 10).next_power_of_two().trailing_zeros().min(27);
     let mut parameters = vec![
-        CParameter::CompressionLevel(if total >= COARSE { 12 } else { 19 }),
+        CParameter::CompressionLevel(match total {
+            TREE.. => 16,
+            COARSE.. => 12,
+            _ => 19,
+        }),
         CParameter::WindowLog(window_log),
         CParameter::ContentSizeFlag(false),
         CParameter::ChecksumFlag(false),
