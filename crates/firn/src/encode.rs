@@ -2,11 +2,12 @@
 //! budget of memory. The bytes depend on the closure and the profile alone.
 
 use crate::{
-    CommandError, ExitCode, Output, Session,
+    CommandError, ExitCode, Output, Session, StoreTarget,
     delta::encode_delta,
     error::io_code,
     event::{Meter, Sink, Work},
     schedule::Budget,
+    spool_file::FileSpool,
 };
 use firn_core::{
     Blob, Node, Proven, ProvenPath, Spool,
@@ -118,30 +119,37 @@ impl Session<'_> {
         options: &EncodeOptions,
         target: &Path,
     ) -> Result<Encoded, CommandError> {
-        let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
-        let mut output = Output::create(target).map_err(failed)?;
-        let packed = self.spool(Some(target))?;
-        let encoded = encode(closure, spool, packed, DICTIONARIES.last(), options, &mut output, self.sink)?;
-        output.commit().map_err(failed)?;
-        Ok(encoded)
+        self.write(target, |packed, out| encode(closure, spool, packed, DICTIONARIES.last(), options, out, self.sink))
     }
-}
 
-impl Session<'_> {
-    /// Writes the delta of a closure against its base, both in the spool.
-    pub(crate) fn write_delta(
+    /// As [`Session::write_firn`]; with `--base` a delta against that, which may be in `store`.
+    pub(crate) fn write_against_base(
         &self,
         closure: &Proven,
-        base: &Proven,
-        spool: &dyn Spool,
+        spool: &mut FileSpool,
         options: &EncodeOptions,
+        store: &StoreTarget,
         target: &Path,
+    ) -> Result<Encoded, CommandError> {
+        let base = match self.globals.base.as_slice() {
+            [] => return self.write_firn(closure, spool, options, target),
+            [base] => self.base_named(base, closure.store_dir(), store, spool)?,
+            _ => return Err(CommandError::new(ExitCode::Usage, "a delta is made against one base")),
+        };
+        self.write(target, |packed, out| {
+            let dictionary = DICTIONARIES.last().filter(|_| !options.low_memory);
+            encode_delta(closure, &base, spool, packed, dictionary, options, out, self.sink)
+        })
+    }
+
+    fn write(
+        &self,
+        target: &Path,
+        encode: impl FnOnce(FileSpool, &mut dyn Write) -> Result<Encoded, EncodeError>,
     ) -> Result<Encoded, CommandError> {
         let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
         let mut output = Output::create(target).map_err(failed)?;
-        let packed = self.spool(Some(target))?;
-        let dictionary = DICTIONARIES.last().filter(|_| !options.low_memory);
-        let encoded = encode_delta(closure, base, spool, packed, dictionary, options, &mut output, self.sink)?;
+        let encoded = encode(self.spool(Some(target))?, &mut output)?;
         output.commit().map_err(failed)?;
         Ok(encoded)
     }
@@ -169,9 +177,34 @@ fn dictionary_text(dictionary: &Dictionary<'_>) -> Result<Cow<'static, [u8]>, Co
 }
 
 /// Bytes that make one frame.
-enum Raw {
+pub(crate) enum Raw {
     Memory(Vec<u8>),
     Contents(Arc<[Blob]>),
+}
+
+impl Raw {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Contents(blobs) => len(blobs),
+        }
+    }
+
+    pub(crate) fn bytes(&self, spool: &dyn Spool) -> io::Result<Cow<'_, [u8]>> {
+        let blobs = match self {
+            Self::Memory(bytes) => return Ok(Cow::Borrowed(bytes)),
+            Self::Contents(blobs) => blobs,
+        };
+        let len = usize::try_from(len(blobs)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; len];
+        let mut at = 0;
+        for blob in &**blobs {
+            let n = blob.len as usize;
+            spool.read_at(blob.offset, &mut bytes[at..at + n])?;
+            at += n;
+        }
+        Ok(Cow::Owned(bytes))
+    }
 }
 
 /// One frame to pack.
@@ -252,8 +285,7 @@ pub fn encode(
             }
             bytes += frame.header.packed_bytes;
             if let (Section::Sources, Some(blobs)) = (frame.header.section, contents.get(number)) {
-                let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
-                costs.extend(blobs.iter().map(|blob| (blob.offset, (blob.len as f64 * share).round() as u64)));
+                costs.extend(self::costs(blobs, &frame));
             }
             writer.push_at(number, &frame)?;
         }
@@ -262,15 +294,33 @@ pub fn encode(
     let header = header(closure, spool, &recipe, options)?;
     costs.sort_unstable();
     drop(meter);
+    let written = finish(writer, &header, bytes, options, out)?;
+    Ok(Encoded { written, header, raw: recipe.raw, costs })
+}
+
+/// Writes a file of which all frames, of so many bytes, are packed.
+pub(crate) fn finish(
+    writer: FileWriter<impl Spool>,
+    header: &Header,
+    bytes: u64,
+    options: &EncodeOptions,
+    mut out: &mut dyn Write,
+) -> Result<Written, EncodeError> {
     let check = |bytes| match options.max_bytes {
         Some(limit) if bytes > limit => Err(EncodeError::TooLarge { bytes, limit }),
         _ => Ok(()),
     };
     // Before the first byte goes to somebody who cannot give it back.
     check(bytes)?;
-    let written = writer.finish(&header, &mut &mut *out)?;
+    let written = writer.finish(header, &mut out)?;
     check(written.bytes)?;
-    Ok(Encoded { written, header, raw: recipe.raw, costs })
+    Ok(written)
+}
+
+/// What each content costs of its frame: where it is, and its share of the packed bytes.
+pub(crate) fn costs<'a>(blobs: &'a [Blob], frame: &PackedFrame) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+    let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
+    blobs.iter().map(move |blob| (blob.offset, (blob.len as f64 * share).round() as u64))
 }
 
 fn len(blobs: &[Blob]) -> u64 {
@@ -474,10 +524,7 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, sender: &Results, spool: &dyn Spool,
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        let raw_bytes = match &job.raw {
-            Raw::Memory(bytes) => bytes.len() as u64,
-            Raw::Contents(blobs) => len(blobs),
-        };
+        let raw_bytes = job.raw.len();
         let share = budget.take(job.policy.memory_bytes(raw_bytes), usize::MAX);
         let frame = pack_one(&job, spool);
         drop(share);
@@ -489,23 +536,7 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, sender: &Results, spool: &dyn Spool,
 }
 
 fn pack_one(job: &Job, spool: &dyn Spool) -> Result<PackedFrame, EncodeError> {
-    let gathered;
-    let raw = match &job.raw {
-        Raw::Memory(bytes) => bytes,
-        Raw::Contents(blobs) => {
-            let len = usize::try_from(len(blobs)).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-            let mut bytes = vec![0; len];
-            let mut at = 0;
-            for blob in &**blobs {
-                let n = blob.len as usize;
-                spool.read_at(blob.offset, &mut bytes[at..at + n])?;
-                at += n;
-            }
-            gathered = bytes;
-            &gathered
-        }
-    };
-    Ok(pack_frame(job.section, raw, &job.policy, None)?)
+    Ok(pack_frame(job.section, &job.raw.bytes(spool)?, &job.policy, None)?)
 }
 
 #[cfg(test)]

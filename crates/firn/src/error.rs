@@ -26,7 +26,6 @@ impl CommandError {
     pub fn new(code: ExitCode, error: impl Into<Source>) -> Self {
         let hints = match code {
             ExitCode::Damaged => vec!["it was cut or changed on its way, or by what wrote it: get it again".to_owned()],
-            ExitCode::Incomplete => vec!["pack or export the whole closure: firn pack, or nix-store -qR".to_owned()],
             _ => Vec::new(),
         };
         Self { code, source: error.into(), context: Vec::new(), hints }

@@ -88,17 +88,11 @@ impl Convert {
             provenance: manifest.map(|header| header.provenance.clone()).unwrap_or_default(),
             ..session.encode_options()
         };
-        let is_delta = manifest.is_some_and(|header| header.base.is_some());
-        match session.globals.base.as_slice() {
-            [base] if !is_delta => {
-                let target = StoreTarget::Daemon(StoreUrl::Auto);
-                let store_dir = loaded.closure.store_dir();
-                let base = session.base_named(base, store_dir, &target, &mut loaded.spool)?;
-                session.write_delta(&loaded.closure, &base, &loaded.spool, &options, &self.output)?;
-            }
-            [] | [_] => _ = session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?,
-            _ if is_delta => _ = session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?,
-            _ => return Err(CommandError::new(ExitCode::Usage, "a delta is made against one base")),
+        if manifest.is_some_and(|header| header.base.is_some()) {
+            session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?;
+        } else {
+            let store = StoreTarget::Daemon(StoreUrl::Auto);
+            session.write_against_base(&loaded.closure, &mut loaded.spool, &options, &store, &self.output)?;
         }
         Ok(())
     }

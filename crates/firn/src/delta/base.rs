@@ -112,8 +112,7 @@ impl Session<'_> {
             seen.extend(roots.iter().map(|root| store_dir.display(root)));
         }
         for path in bases.folder.iter().flat_map(|dir| files(dir)) {
-            let is_base = is_file_of(&path, wanted);
-            if is_base {
+            if is_file_of(&path, wanted) {
                 let input = self.open(Source::File(path))?;
                 let (closure, _) = self.read_closure(input, spool, bases, depth + 1).about("its base")?;
                 return Ok(closure.restrict(wanted.to_vec())?);
@@ -133,7 +132,7 @@ impl Session<'_> {
             (Some(_), _) => "the store has not got it".to_owned(),
             (None, _) => "no file of it was named".to_owned(),
         };
-        Err(CommandError::without_hints(
+        Err(CommandError::new(
             ExitCode::Incomplete,
             format!("it is a delta, and its base {} is missing: {place}", names.join(", ")),
         )
@@ -186,7 +185,7 @@ impl Session<'_> {
             return Ok(closure);
         };
         self.base_in_store(target, std::slice::from_ref(&root), store_dir, spool)?.ok_or_else(|| {
-            CommandError::without_hints(ExitCode::Incomplete, "this base is not valid in the store")
+            CommandError::new(ExitCode::Incomplete, "this base is not valid in the store")
                 .about(store_dir.display(&root))
                 .hint("name a file of it instead: --base FILE")
         })

@@ -114,22 +114,9 @@ fn unpack(
         reader.read_to_end(&mut raw).map_err(as_format_error)?;
         return Ok(raw);
     };
-    let beyond = || FormatError::Codec { position: frame.position, source: CodecError::NoBase };
-    let gathered;
-    let run = match joined.filter(|_| frame.header.section == Section::Sources) {
-        Some(joined) => {
-            gathered = joined.get(from, len, spool).map_err(DecodeError::Spool)?.ok_or_else(beyond)?;
-            &gathered
-        }
-        None => {
-            let end = from.checked_add(len).ok_or_else(beyond)?;
-            let (Ok(from), Ok(end)) = (usize::try_from(from), usize::try_from(end)) else {
-                return Err(beyond().into());
-            };
-            reference.section(frame.header.section).get(from..end).ok_or_else(beyond)?
-        }
-    };
-    Ok(frame.unpack_patch(&options.limits, run)?)
+    let run = reference.run(frame.header.section, from, len, joined, spool).map_err(DecodeError::Spool)?;
+    let run = run.ok_or(FormatError::Codec { position: frame.position, source: CodecError::NoBase })?;
+    Ok(frame.unpack_patch(&options.limits, &run)?)
 }
 
 fn prove(

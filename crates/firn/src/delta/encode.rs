@@ -3,7 +3,7 @@
 use super::{Reference, pair::pairs, reference::Joined};
 use crate::{
     EncodeError, EncodeOptions, Encoded,
-    encode::{header, manifest},
+    encode::{self, Raw, header, manifest},
     event::{Meter, Sink, Work},
     schedule::Budget,
 };
@@ -36,20 +36,6 @@ struct Job {
     /// Where it is in the reference of the section: from, length.
     run: (u64, u64),
     policy: FramePolicy,
-}
-
-enum Raw {
-    Memory(Vec<u8>),
-    Contents(Vec<Blob>),
-}
-
-impl Job {
-    fn raw_bytes(&self) -> u64 {
-        match &self.raw {
-            Raw::Memory(bytes) => bytes.len() as u64,
-            Raw::Contents(blobs) => blobs.iter().map(|blob| blob.len).sum(),
-        }
-    }
 }
 
 /// Contents of one frame, each with the content of the base that it is like.
@@ -96,8 +82,8 @@ pub fn encode_delta(
                 loop {
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(job) = job else { return };
-                    let total = job.raw_bytes() + job.run.1;
-                    let engine = job.policy.memory_bytes(job.raw_bytes()).max(patch_memory(total) + total);
+                    let total = job.raw.len() + job.run.1;
+                    let engine = job.policy.memory_bytes(job.raw.len()).max(patch_memory(total) + total);
                     let share = budget.take(engine, usize::MAX);
                     let frame = pack(&job, reference, joined, spool, dictionary);
                     drop(share);
@@ -113,8 +99,7 @@ pub fn encode_delta(
             bytes += frame.header.packed_bytes;
             meter.add(frame.header.raw_bytes, 0);
             if let Raw::Contents(blobs) = &job.raw {
-                let share = frame.header.packed_bytes as f64 / frame.header.raw_bytes.max(1) as f64;
-                costs.extend(blobs.iter().map(|blob| (blob.offset, (blob.len as f64 * share).round() as u64)));
+                costs.extend(encode::costs(blobs, &frame));
             }
             writer.push_at(job.number, &frame)?;
         }
@@ -129,13 +114,7 @@ pub fn encode_delta(
     (told.name, told.system, told.toplevel) = (None, None, None);
     told.host.take_if(|host| computed.host.as_ref() == Some(host));
     header.base = Some(Base { layout: Base::LAYOUT, unchanged, roots: base.roots().to_vec() });
-    let check = |bytes| match options.max_bytes {
-        Some(limit) if bytes > limit => Err(EncodeError::TooLarge { bytes, limit }),
-        _ => Ok(()),
-    };
-    check(bytes)?;
-    let written = writer.finish(&header, &mut &mut *out)?;
-    check(written.bytes)?;
+    let written = encode::finish(writer, &header, bytes, options, out)?;
     Ok(Encoded { written, header, raw: std::mem::take(&mut recipe.raw), costs })
 }
 
@@ -263,7 +242,7 @@ fn sources(
             let part = len.min(start + FRAME) - start;
             let (beside, run) = run_beside(start, part, len, reference_bytes - from);
             let blobs = cut(frame.iter().map(|(blob, _)| *blob), start, part);
-            let raw = Raw::Contents(blobs);
+            let raw = Raw::Contents(blobs.into());
             jobs.push(Job {
                 section: Section::Sources,
                 number,
@@ -336,17 +315,6 @@ fn numbers(contents: &[(Blob, Lane)], spool: &dyn Spool) -> io::Result<HashMap<(
     Ok(digests(contents, spool)?.into_iter().zip(0..).collect())
 }
 
-fn gather(blobs: &[Blob], spool: &dyn Spool) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for blob in blobs {
-        for_each_piece(spool, *blob, |piece| {
-            bytes.extend_from_slice(piece);
-            Ok::<_, io::Error>(())
-        })?;
-    }
-    Ok(bytes)
-}
-
 /// The smallest of what is tried. What a patch makes a twentieth is not tried in another way.
 fn pack(
     job: &Job,
@@ -355,37 +323,25 @@ fn pack(
     spool: &dyn Spool,
     dictionary: Option<&Dictionary<'_>>,
 ) -> Result<PackedFrame, EncodeError> {
-    let gathered;
-    let raw = match &job.raw {
-        Raw::Memory(bytes) => bytes,
-        Raw::Contents(blobs) => {
-            gathered = gather(blobs, spool)?;
-            &gathered
-        }
-    };
+    let raw = &*job.raw.bytes(spool)?;
     let (from, len) = job.run;
     let mut best: Option<PackedFrame> = None;
     if len > 0 {
-        let run = match job.section {
-            Section::Sources => joined.get(from, len, spool)?.unwrap_or_default(),
-            section => reference.section(section)[from as usize..(from + len) as usize].to_vec(),
-        };
+        let run = reference.run(job.section, from, len, Some(joined), spool)?.unwrap_or_default();
         best = Some(pack_patch_frame(job.section, raw, &run, from)?);
     }
-    let packed = |frame: &Option<PackedFrame>| frame.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
-    if packed(&best) > raw.len() / 20 {
-        let mut others = vec![job.policy.clone()];
-        if job.section == Section::Derivations
-            && let Some(dictionary) = dictionary
-        {
-            let memory_mib = FramePolicy::record_memory(6 * raw.len() as u64, dictionary.raw_bytes);
-            others = vec![FramePolicy::fixed(Encoding::PrimedPpmd7 { memory_mib })];
-        }
-        for policy in others {
-            let frame = pack_frame(job.section, raw, &policy, dictionary)?;
-            if frame.bytes.len() < packed(&best) {
-                best = Some(frame);
+    let packed = best.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
+    if packed > raw.len() / 20 {
+        let policy = match dictionary {
+            Some(dictionary) if job.section == Section::Derivations => {
+                let memory_mib = FramePolicy::record_memory(6 * raw.len() as u64, dictionary.raw_bytes);
+                FramePolicy::fixed(Encoding::PrimedPpmd7 { memory_mib })
             }
+            _ => job.policy.clone(),
+        };
+        let frame = pack_frame(job.section, raw, &policy, dictionary)?;
+        if frame.bytes.len() < packed {
+            best = Some(frame);
         }
     }
     match best {

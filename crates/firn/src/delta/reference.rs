@@ -5,7 +5,7 @@ use firn_core::{
     format::Section,
     recipe::{EncodedRecipe, RecipeError, encode_base},
 };
-use std::io;
+use std::{borrow::Cow, io};
 
 /// What a delta may refer to.
 pub(crate) struct Reference {
@@ -26,6 +26,24 @@ impl Reference {
             Section::Derivations => &self.recipe.derivations,
             Section::Origins | Section::Sources => &[],
         }
+    }
+
+    /// Bytes of a section from `from` on, so many; contents are those of `joined`. `None` beyond the end.
+    pub(super) fn run(
+        &self,
+        section: Section,
+        from: u64,
+        len: u64,
+        joined: Option<&Joined>,
+        spool: &dyn Spool,
+    ) -> io::Result<Option<Cow<'_, [u8]>>> {
+        if section == Section::Sources {
+            let run = joined.map_or(Ok(None), |joined| joined.get(from, len, spool))?;
+            return Ok(run.map(Cow::Owned));
+        }
+        let end = from.checked_add(len).and_then(|end| usize::try_from(end).ok());
+        let (Ok(from), Some(end)) = (usize::try_from(from), end) else { return Ok(None) };
+        Ok(self.section(section).get(from..end).map(Cow::Borrowed))
     }
 
     /// Number of different contents.

@@ -4,7 +4,11 @@ use super::{Report, report::Named};
 use crate::{
     CommandError, ExitCode, FileSpool, Loaded, Session, StoreTarget,
     import::environment,
-    pack::{read, store::StorePlace, what::in_store},
+    pack::{
+        read,
+        store::{StorePlace, store_dir},
+        what::in_store,
+    },
 };
 use firn_activate::{Host, facts::specialisations, profile::Profile, record::Record};
 use firn_core::{
@@ -84,13 +88,6 @@ fn end(what: &Path, store: Option<&str>, sources: bool, session: &Session<'_>) -
     }
     let target = StoreTarget::Daemon(store.unwrap_or("auto").parse()?);
     Ok(End::of(session.load_host(what, Some(&target))?))
-}
-
-fn store_dir() -> Result<StoreDir, CommandError> {
-    match std::env::var("NIX_STORE_DIR").ok().filter(|dir| !dir.is_empty()) {
-        Some(dir) => Ok(StoreDir::new(&dir)?),
-        None => Ok(StoreDir::default()),
-    }
 }
 
 /// The closure of a derivation, or of the one that made a path.

@@ -75,7 +75,11 @@ impl From<ClosureError> for CommandError {
             ClosureError::Missing { .. } | ClosureError::MissingRoot(_) | ClosureError::Empty => ExitCode::Incomplete,
             _ => ExitCode::Damaged,
         };
-        Self::new(code, error)
+        let error = Self::new(code, error);
+        if code == ExitCode::Incomplete {
+            return error.hint("pack or export the whole closure: firn pack, or nix-store -qR");
+        }
+        error
     }
 }
 
@@ -105,20 +109,17 @@ fn format_code(error: &FormatError) -> ExitCode {
 
 impl From<FormatError> for CommandError {
     fn from(error: FormatError) -> Self {
-        // It says itself what to do.
-        let complete = matches!(error, FormatError::TextMode);
-        let hint = match error {
-            FormatError::Memory { .. } => "if the file is to be trusted, raise the limit with --max-memory",
-            FormatError::Limit { .. } => {
-                "firn writes no such file: it was made by something else or forged; get another copy"
+        let code = format_code(&error);
+        match error {
+            // It says itself what to do.
+            FormatError::TextMode => Self::without_hints(code, error),
+            FormatError::Memory { .. } => {
+                Self::new(code, error).hint("if the file is to be trusted, raise the limit with --max-memory")
             }
-            _ => "",
-        };
-        let mut error = Self::new(format_code(&error), error);
-        if complete {
-            error.hints.clear();
+            FormatError::Limit { .. } => Self::new(code, error)
+                .hint("firn writes no such file: it was made by something else or forged; get another copy"),
+            _ => Self::new(code, error),
         }
-        if hint.is_empty() { error } else { error.hint(hint) }
     }
 }
 

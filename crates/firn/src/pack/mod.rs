@@ -70,11 +70,7 @@ pub struct Packed {
 
 /// Packs.
 pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packed, CommandError> {
-    let store_dir = match std::env::var("NIX_STORE_DIR").ok().filter(|dir| !dir.is_empty()) {
-        Some(dir) => StoreDir::new(&dir)?,
-        None => StoreDir::default(),
-    };
-    let place = StorePlace::find(request.store.as_deref(), store_dir, environment())?;
+    let place = StorePlace::find(request.store.as_deref(), store::store_dir()?, environment())?;
     let evaluator = Evaluator { flags: &request.nix, remote: place.remote(), sink: session.sink };
     let wanted = request.what.iter().map(|text| What::parse(text, &place.store_dir));
     let wanted: Vec<What> = wanted.collect::<Result<_, _>>()?;
@@ -108,7 +104,7 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         .hint("pack each system by itself"));
     }
     if let Some(lost) = lost.first() {
-        return Err(CommandError::without_hints(ExitCode::Incomplete, "this derivation is not valid in the store")
+        return Err(CommandError::new(ExitCode::Incomplete, "this derivation is not valid in the store")
             .about(place.store_dir.display(lost))
             .hint("evaluate the system again, or name the store that has it with --store"));
     }
@@ -131,15 +127,8 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         options.provenance.extend(request.file.iter().map(|file| ("file".to_owned(), file.clone())));
         options.provenance.extend(request.attributes.iter().map(|name| ("attribute".to_owned(), name.clone())));
     }
-    let encoded = match session.globals.base.as_slice() {
-        [] => session.write_firn(&closure, &spool, &options, &request.output)?,
-        [base] => {
-            let target = StoreTarget::Daemon(place.url.clone());
-            let base = session.base_named(base, &place.store_dir, &target, &mut spool)?;
-            session.write_delta(&closure, &base, &spool, &options, &request.output)?
-        }
-        _ => return Err(CommandError::new(ExitCode::Usage, "a delta is made against one base")),
-    };
+    let from = StoreTarget::Daemon(place.url.clone());
+    let encoded = session.write_against_base(&closure, &mut spool, &options, &from, &request.output)?;
     warnings::heavy(&closure, &encoded, session.sink);
     let links = if request.keep.is_some() { store.keep()? } else { Vec::new() };
     store.close()?;

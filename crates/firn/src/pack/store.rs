@@ -13,6 +13,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The directory of store paths that Nix uses here: `NIX_STORE_DIR`, else `/nix/store`.
+pub(crate) fn store_dir() -> Result<StoreDir, CommandError> {
+    match std::env::var("NIX_STORE_DIR").ok().filter(|dir| !dir.is_empty()) {
+        Some(dir) => Ok(StoreDir::new(&dir)?),
+        None => Ok(StoreDir::default()),
+    }
+}
+
 /// Where a store is on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct StorePlace {
@@ -43,9 +51,7 @@ impl StorePlace {
             place = remote.parse().map_err(CommandError::from).about("NIX_REMOTE")?;
         }
         let (folder, state_dir) = match &place {
-            StoreUrl::LocalRoot(root) => {
-                (root.join(store_dir.as_str().trim_start_matches('/')), root.join("nix/var/nix"))
-            }
+            StoreUrl::LocalRoot(root) => return Ok(Self::folder(root, store_dir, environment)),
             StoreUrl::Ssh(host) => {
                 return Err(CommandError::new(ExitCode::Usage, "the contents of a store cannot be read over ssh")
                     .about(&host.destination)

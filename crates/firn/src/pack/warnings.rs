@@ -69,7 +69,7 @@ pub(super) fn trusted(closure: &Proven, sink: &dyn Sink) {
 
 /// Names derivations whose text holds a secret of some kind.
 pub(super) fn secrets(closure: &Proven, found: &HashMap<StorePath, &str>, sink: &dyn Sink) {
-    for path in closure.paths().iter().filter(|_| !found.is_empty()) {
+    for path in closure.paths() {
         if let Some(kind) = found.get(path.path()) {
             sink.warn(&format!(
                 "{} looks as if it held {kind}: everybody who gets the file, and every user of a host, can read it",
