@@ -36,6 +36,9 @@ fn take_from(input: &mut Input<'_>, expected: u64) -> Result<u64, RecipeError> {
 }
 
 impl Origins {
+    /// Most contents that are referred to, a content that is named again counted again. A reader keeps each in memory.
+    pub const REFERENCES: u64 = 1 << 21;
+
     /// The section.
     pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -72,10 +75,12 @@ impl Origins {
             origins.runs.push(OriginRun { travelling, copied, from });
         }
         expected = 0;
+        let mut left = Self::REFERENCES;
         while !input.is_at_end()? {
             let from = take_from(&mut input, expected)?;
             let count = input.number()?;
             expected = end(&input, from, count)?;
+            left = left.checked_sub(count).ok_or_else(|| input.error("more references than are allowed"))?;
             origins.references.push((from, count));
         }
         Ok(origins)
@@ -109,6 +114,17 @@ mod tests {
         let section = origins.write();
         assert_eq!(Origins::read(&mut section.as_slice(), 5).unwrap(), origins);
         assert_eq!(origins.of_each(5).unwrap(), [Some(3), Some(4), None, Some(0), None]);
+    }
+
+    #[test]
+    fn a_few_bytes_do_not_refer_to_more_than_a_reader_keeps() {
+        let half = Origins::REFERENCES / 2;
+        let read = |times| {
+            let origins = Origins { runs: Vec::new(), references: vec![(0, half); times] };
+            Origins::read(&mut origins.write().as_slice(), half)
+        };
+        assert!(read(2).is_ok());
+        assert!(matches!(read(3), Err(RecipeError::Malformed { what: "more references than are allowed", .. })));
     }
 
     #[test]

@@ -231,7 +231,8 @@ fn sources(
         let mut named = HashSet::new();
         let own = frame.iter().filter_map(|(_, pair)| *pair);
         let all = own.chain(if lane == Lane::Large { &[][..] } else { &rest }.iter().copied());
-        for place in all.filter(|place| named.insert(*place)) {
+        let room = Origins::REFERENCES as usize - references.len();
+        for place in all.filter(|place| named.insert(*place)).take(room) {
             references.push(place);
             reference_bytes += size(&place);
         }
