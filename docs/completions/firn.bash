@@ -915,7 +915,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__pack)
-            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --machine-id --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-o -f -A -I -q -v -h --output --file --attr --store --max-size --low-memory --keep --base-name --base-host --machine-id --provenance --include --arg --argstr --option --override-input --impure --offline --refresh --accept-flake-config --no-write-lock-file --show-trace --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -998,6 +998,14 @@ _firn() {
                     return 0
                     ;;
                 --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --base-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --base-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

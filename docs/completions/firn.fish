@@ -64,6 +64,8 @@ complete -c firn -n "__fish_firn_using_subcommand pack" -s A -l attr -d 'Take th
 complete -c firn -n "__fish_firn_using_subcommand pack" -l store -d 'Read from this store: a daemon, or local?root=DIR' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l max-size -d 'Refuse to write more bytes than this' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l keep -d 'Keep the derivation here under this name, so that a later delta finds it' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l base-name -d 'Write a delta against what pack --keep NAME kept here last' -r
+complete -c firn -n "__fish_firn_using_subcommand pack" -l base-host -d 'Write a delta against what this host runs: it is asked over ssh, and its .drv must be in this store' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l machine-id -d 'The file is for the machine with this /etc/machine-id: firn switch refuses it on another' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -s I -l include -d 'Add to the search path' -r
 complete -c firn -n "__fish_firn_using_subcommand pack" -l arg -d 'An argument of the expression' -r

@@ -118,13 +118,12 @@ pub(crate) fn decode_whole<R: Read + Send>(
 /// Reads the sources alone, for those who only look: the rest of the file is neither read nor checked. Their paths are
 /// recomputed.
 pub fn decode_sources<R: Read + Send>(
-    input: R,
+    mut reader: FileReader<R>,
     spool: &mut FileSpool,
     dictionaries: &[Dictionary<'static>],
     options: &DecodeOptions,
     sink: &dyn Sink,
 ) -> Result<(Front, Vec<ProvenPath>), DecodeError> {
-    let mut reader = FileReader::new(input, options.limits.clone())?;
     let front = reader.front().clone();
     refuse_delta(&front)?;
     let frames = front.frames.iter().filter_map(|f| f.known).filter(|f| f.section <= Section::Sources).count();

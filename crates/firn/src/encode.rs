@@ -136,9 +136,21 @@ impl Session<'_> {
             [base] => self.base_named(base, closure.store_dir(), store, spool)?,
             _ => return Err(CommandError::new(ExitCode::Usage, "a delta is made against one base")),
         };
+        self.write_delta(closure, &base, spool, options, target)
+    }
+
+    /// Writes a delta against a closure whose contents are in the same spool.
+    pub(crate) fn write_delta(
+        &self,
+        closure: &Proven,
+        base: &Proven,
+        spool: &FileSpool,
+        options: &EncodeOptions,
+        target: &Path,
+    ) -> Result<Encoded, CommandError> {
         self.write(target, |packed, out| {
             let dictionary = DICTIONARIES.last().filter(|_| !options.low_memory);
-            encode_delta(closure, &base, spool, packed, dictionary, options, out, self.sink)
+            encode_delta(closure, base, spool, packed, dictionary, options, out, self.sink)
         })
     }
 

@@ -36,6 +36,14 @@ impl Source {
         if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path.to_path_buf()) }
     }
 
+    /// Where the file is.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
     /// Splits `FILE#host`. A file that really has a `#` in its name is taken whole.
     pub fn with_host(path: &Path) -> (Self, Option<String>) {
         let split = path.to_str().and_then(|text| text.rsplit_once('#'));

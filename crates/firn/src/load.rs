@@ -34,30 +34,40 @@ impl Session<'_> {
         options
     }
 
-    /// Reads a whole input and proves what it holds, a delta with a base that was named. `target` is what the command writes.
-    pub fn load(&self, source: Source, target: Option<&Path>) -> Result<Loaded, CommandError> {
-        self.load_from(source, target, None)
+    /// Where bases of deltas may be: what the flags name, and a store.
+    pub(crate) fn bases(&self, store: Option<&StoreTarget>) -> Bases {
+        let Globals { base, base_dir, .. } = &self.globals;
+        Bases { named: base.clone(), folder: base_dir.clone(), store: store.cloned(), at_hand: None }
     }
 
-    fn load_from(
-        &self,
-        source: Source,
-        target: Option<&Path>,
-        store: Option<&StoreTarget>,
-    ) -> Result<Loaded, CommandError> {
+    /// Reads a whole input and proves what it holds, a delta with a base that was named. `target` is what the command writes.
+    pub fn load(&self, source: Source, target: Option<&Path>) -> Result<Loaded, CommandError> {
+        let spool = self.spool(target)?;
+        self.load_from(source, spool, &self.bases(None))
+    }
+
+    fn load_from(&self, source: Source, mut spool: FileSpool, bases: &Bases) -> Result<Loaded, CommandError> {
         let input = self.open(source)?;
         let source = input.source().clone();
-        let mut spool = self.spool(target)?;
-        let Globals { base, base_dir, .. } = &self.globals;
-        let bases = Bases { named: base.clone(), folder: base_dir.clone(), store: store.cloned() };
-        let (closure, front) = self.read_closure(input, &mut spool, &bases, 0)?;
+        let (closure, front) = self.read_closure(input, &mut spool, bases, 0)?;
         Ok(Loaded { closure, spool, front, source })
     }
 
     /// As [`Session::load`], of `FILE` or of one host of it, `FILE#HOST`. The base of a delta may be in `store`.
     pub fn load_host(&self, file: &Path, store: Option<&StoreTarget>) -> Result<Loaded, CommandError> {
+        self.load_with(file, None, &self.bases(store))
+    }
+
+    /// As [`Session::load_host`], into a spool that may have the contents of a base.
+    pub(crate) fn load_with(
+        &self,
+        file: &Path,
+        spool: Option<FileSpool>,
+        bases: &Bases,
+    ) -> Result<Loaded, CommandError> {
         let (source, host) = Source::with_host(file);
-        let mut loaded = self.load_from(source, None, store)?;
+        let spool = spool.map_or_else(|| self.spool(None), Ok)?;
+        let mut loaded = self.load_from(source, spool, bases)?;
         let Some(host) = host else { return Ok(loaded) };
         let roots = loaded.closure.roots();
         let fits = |root: &&StorePath| root_name(root) == host || system_host(root.name()) == Some(host.as_str());

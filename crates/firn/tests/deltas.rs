@@ -19,6 +19,22 @@ fn convert(bases: &[&Path], input: &Path, output: &Path) -> Output {
     firn.output().unwrap()
 }
 
+/// Runs firn in a folder, with no Nix to be found.
+fn firn(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_firn")).current_dir(dir).env("PATH", "").args(arguments).output().unwrap()
+}
+
+/// The root of a file.
+fn root(file: &Path) -> String {
+    let output = firn(Path::new("."), &["inspect", "--json", file.to_str().unwrap()]);
+    serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["root"].as_str().unwrap().to_owned()
+}
+
+/// What firn keeps it as.
+fn name_of(root: &str) -> &str {
+    root.split_once('-').unwrap().1.trim_end_matches(".drv")
+}
+
 /// Two files of version 1 that hold different closures, written by this release.
 fn pair(dir: &Path) -> [PathBuf; 2] {
     let mut files: Vec<PathBuf> = fs::read_dir(file("")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -79,6 +95,182 @@ fn a_store_folder_that_has_the_base_takes_a_delta_without_nix() {
     for what in [&a, &delta] {
         let output = import(what);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_missing_base_is_told_with_what_is_there_instead() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    assert!(firn(dir.path(), &["import", "--root", "host", "b.firn"]).status.success());
+    fs::create_dir(dir.path().join("old")).unwrap();
+    fs::rename(&b, dir.path().join("old/b.firn")).unwrap();
+    let output = firn(dir.path(), &["import", "--root", "host", "--base-dir", "old", "delta.firn"]);
+    assert_eq!(output.status.code(), Some(8));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let (base, other) = (root(&a), root(&dir.path().join("old/b.firn")));
+    assert!(said.contains(&format!("its base {base} is missing")), "{said}");
+    assert!(said.contains(&format!("old/b.firn is of {other}")), "{said}");
+    assert!(said.contains(&format!("where firn keeps {} ({other})", name_of(&other))), "{said}");
+    assert_eq!(said.matches("\nhint: ").count(), 2, "{said}");
+}
+
+#[test]
+fn a_base_that_is_damaged_in_the_store_is_told_to_be_repaired_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    assert!(firn(dir.path(), &["import", "--root", "host", "a.firn"]).status.success());
+    let base = root(&a);
+    let file = dir.path().join("host").join(&base[1..]);
+    let text = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let import = || firn(dir.path(), &["import", "--root", "host", "delta.firn"]);
+    for damage in [None, Some(text[1..].to_vec())] {
+        damage.into_iter().for_each(|text| fs::write(&file, text).unwrap());
+        let output = import();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains(&format!("nix-store --repair-path {base}")) && !said.contains("get it again"), "{said}");
+    }
+    fs::write(&file, text).unwrap();
+    assert!(import().status.success());
+}
+
+#[test]
+fn what_is_kept_under_a_name_is_a_base_and_what_is_not_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [_, b] = pair(dir.path());
+    assert!(firn(dir.path(), &["import", "--root", "host", "b.firn"]).status.success());
+    let store = format!("local?root={}", dir.path().join("host").display());
+    let root = root(&b);
+    let pack =
+        |name: &str| firn(dir.path(), &["pack", "--store", &store, "--base-name", name, &root, "-o", "delta.firn"]);
+    let output = pack("absent");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("nothing is kept here as \"absent\"") && said.contains("--keep absent"), "{said}");
+    assert!(said.contains(&format!("kept are {}", name_of(&root))), "{said}");
+    assert!(!dir.path().join("delta.firn").exists());
+
+    let output = pack(name_of(&root));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with(&format!(", a delta of {root}\n")));
+    let whole = dir.path().join("whole.firn");
+    assert!(convert(&[&b], &dir.path().join("delta.firn"), &whole).status.success());
+    assert!(fs::read(&whole).unwrap() == fs::read(&b).unwrap());
+}
+
+#[test]
+fn what_a_host_runs_is_a_base_where_the_store_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    assert!(firn(dir.path(), &["import", "--root", "host", "b.firn"]).status.success());
+    let store = format!("local?root={}", dir.path().join("host").display());
+    let (old, new) = (root(&a), root(&b));
+    // What comes after `--` is the host and the command for its shell.
+    let ssh = |said: &str| {
+        let text = format!(
+            "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\n[ $# = 3 ] && [ $2 = me@web ] || exit 9\n{said}\n"
+        );
+        let path = dir.path().join("ssh");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let pack = || {
+        let mut firn = Command::new(env!("CARGO_BIN_EXE_firn"));
+        firn.current_dir(dir.path()).env("PATH", dir.path()).env_remove("NIX_SSHOPTS");
+        firn.args(["pack", "--store", &store, "--base-host", "me@web", &new, "-o", "delta.firn"]).output().unwrap()
+    };
+    let runs = |what: &str| format!("echo firn-system /nix/store/x; echo {what}");
+    for (said, code, expected) in [
+        (runs(&format!("firn-derivation {old}")), 8, format!("nix-copy-closure --from me@web {old}")),
+        (runs(&format!("firn-deriver {old}")), 8, format!("has not got {old}, which made it")),
+        (runs("firn-deriver unknown-deriver"), 8, "does not know which .drv made it".to_owned()),
+        ("echo hello".to_owned(), 8, "it is no NixOS".to_owned()),
+        ("echo no way >&2; exit 255".to_owned(), 11, "does not say what it runs: no way".to_owned()),
+    ] {
+        ssh(&said);
+        let output = pack();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(&expected), "{text}");
+        assert!(!dir.path().join("delta.firn").exists());
+    }
+    ssh(&runs(&format!("firn-derivation {new}")));
+    let output = pack();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with(&format!(", a delta of {new}\n")));
+}
+
+#[test]
+fn diff_takes_one_end_as_the_base_of_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    let diff = |ends: [&str; 2], stdin: Option<&Path>| {
+        let mut firn = Command::new(env!("CARGO_BIN_EXE_firn"));
+        firn.current_dir(dir.path()).args(["diff", "--json"]).args(ends);
+        if let Some(stdin) = stdin {
+            firn.stdin(fs::File::open(stdin).unwrap());
+        }
+        let output = firn.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut report = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+        for end in ["old", "new"] {
+            report[end].as_object_mut().unwrap().remove("source");
+        }
+        report
+    };
+    let there = diff(["a.firn", "b.firn"], None);
+    let back = diff(["b.firn", "a.firn"], None);
+    assert_ne!(there["totals"], back["totals"]);
+    assert_eq!(diff(["a.firn", "delta.firn"], None), there);
+    assert_eq!(diff(["delta.firn", "a.firn"], None), back);
+    assert_eq!(diff(["a.firn", "-"], Some(&delta)), there);
+    assert_eq!(diff(["-", "a.firn"], Some(&delta)), back);
+    assert_eq!(diff(["-", "delta.firn"], Some(&a)), there);
+}
+
+#[test]
+fn what_is_in_a_delta_is_shown_with_its_base_and_without_it_what_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    let views: [&[&str]; 5] = [
+        &["--sources"],
+        &["--source", "*", "--json"],
+        &["--source", "*", "--cat"],
+        &["--tree", "*"],
+        &["--derivation", "*"],
+    ];
+    for view in views {
+        let inspect = |more: &[&str]| firn(dir.path(), &[&["inspect"], view, more].concat());
+        let whole = inspect(&["b.firn"]);
+        assert!(whole.status.success(), "{view:?}: {}", String::from_utf8_lossy(&whole.stderr));
+        assert!(inspect(&["delta.firn", "--base", "a.firn"]).stdout == whole.stdout, "{view:?}");
+        assert!(inspect(&["delta.firn", "--base-dir", "."]).stdout == whole.stdout, "{view:?}");
+        let alone = inspect(&["delta.firn"]);
+        let said = String::from_utf8(alone.stderr).unwrap();
+        assert_eq!(alone.status.code(), Some(8), "{view:?}: {said}");
+        assert!(said.contains(&root(&a)) && said.contains("hand that base over: --base FILE"), "{said}");
+    }
+    let summary = |arguments: &[&str]| {
+        let output = firn(dir.path(), &[&["inspect", "--json"], arguments].concat());
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let (whole, alone) = (summary(&["b.firn"]), summary(&["delta.firn"]));
+    let with_base = summary(&["delta.firn", "--base", "a.firn"]);
+    for field in ["root", "name", "host", "derivations", "sources", "files", "text_bytes", "trusted"] {
+        assert_eq!((&alone[field], &with_base[field]), (&whole[field], &whole[field]), "{field}");
+    }
+    for field in ["system", "toplevel", "needing_trust"] {
+        assert_eq!(with_base[field], whole[field], "{field}");
     }
 }
 

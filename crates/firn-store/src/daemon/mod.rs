@@ -14,6 +14,7 @@ mod log;
 mod operation;
 #[cfg(test)]
 mod replay;
+mod running;
 mod session;
 mod ssh;
 mod untrusted;
@@ -26,6 +27,7 @@ pub use handshake::{Greeting, Trust};
 pub use import::{ImportReport, Plan};
 pub use log::{Activity, Event, Events, Field, ResultKind, plain};
 pub use operation::{BuildResult, BuildStatus, Missing, PathInfo, Settings};
+pub use running::{Running, RunningError};
 pub use session::{Session, SessionOptions};
 #[doc(hidden)]
 pub use untrusted::read_untrusted;

@@ -79,19 +79,6 @@ pub(crate) fn command(
     store_dir: &StoreDir,
     roots: &[RootRequest],
 ) -> Result<Command, RootError> {
-    let mut ssh = Command::new("ssh");
-    ssh.args(split_options(options.unwrap_or_default())).args(["-x", "-T"]);
-    // A line that is dead ends within a minute; options above come first and win.
-    ssh.args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]);
-    if let Some(key) = &target.key {
-        ssh.args(["-i", key]);
-    }
-    if let Some(port) = target.port {
-        ssh.args(["-p", &port.to_string()]);
-    }
-    if target.compress {
-        ssh.arg("-C");
-    }
     let mut words = vec![SCRIPT.to_owned(), "firn".to_owned()];
     words.push(target.program.clone().unwrap_or_else(|| "nix-daemon".to_owned()));
     for root in roots {
@@ -107,9 +94,27 @@ pub(crate) fn command(
     if let Some(odd) = words.iter().find(|word| word.contains(|c: char| c.is_control() || c == '\\')) {
         return Err(RootError::Quoting(odd.clone()));
     }
+    Ok(login(target, options, &words))
+}
+
+/// The call of `ssh` that runs a script with these words: the script, its name, its arguments.
+pub(super) fn login(target: &SshTarget, options: Option<&str>, words: &[String]) -> Command {
+    let mut ssh = Command::new("ssh");
+    ssh.args(split_options(options.unwrap_or_default())).args(["-x", "-T"]);
+    // A line that is dead ends within a minute; options above come first and win.
+    ssh.args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]);
+    if let Some(key) = &target.key {
+        ssh.args(["-i", key]);
+    }
+    if let Some(port) = target.port {
+        ssh.args(["-p", &port.to_string()]);
+    }
+    if target.compress {
+        ssh.arg("-C");
+    }
     let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
     ssh.arg("--").arg(&target.destination).arg(format!("sh -c {}", words.join(" ")));
-    Ok(ssh)
+    ssh
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use std::{
 
 /// Show what is in a file.
 ///
-/// Root, host, counts, and where the bytes go. FILE may be a stream of nix-store --export too. A PATTERN is a part of a
+/// Root, host, counts, and where the bytes go. FILE may be a stream of nix-store --export too. A delta says of what it is
+/// one, and shows the rest with its base: --base or --base-dir. A PATTERN is a part of a
 /// name or store path, or a glob with * and ? for all of one.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("look").args(["derivation", "source", "tree", "sources"]))]
@@ -85,7 +86,10 @@ impl Inspect {
         let input = session.open(source)?;
         if input.content() == Content::Firn {
             let source = input.source().clone();
-            return front_summary(input).about(source);
+            if session.globals.base.is_empty() && session.globals.base_dir.is_none() {
+                return front_summary(input).about(source);
+            }
+            return whole_summary(input, session);
         }
         let position = input.position();
         let mut spool = session.spool(None)?;
@@ -193,9 +197,15 @@ impl Inspect {
             let (source, mut spool) = (input.source().clone(), session.spool(None)?);
             if input.content() == Content::Firn {
                 let options = session.decode_options();
-                let decoded = decode_sources(input, &mut spool, DICTIONARIES, &options, session.sink);
-                let (front, paths) = decoded.about(&source)?;
-                return Ok(Sources { store_dir: front.header.store_dir, paths, spool, source });
+                let reader = FileReader::new(input, options.limits.clone()).about(&source)?;
+                if reader.front().header.base.is_none() {
+                    let decoded = decode_sources(reader, &mut spool, DICTIONARIES, &options, session.sink);
+                    let (front, paths) = decoded.about(&source)?;
+                    return Ok(Sources { store_dir: front.header.store_dir, paths, spool, source });
+                }
+                let (closure, _) = session.read_firn(reader, &source, &mut spool, &session.bases(None), 0)?;
+                let (store_dir, paths) = (closure.store_dir().clone(), closure.paths().to_vec());
+                return Ok(Sources { store_dir, paths, spool, source });
             }
             let closure = read_export(input, &mut spool, session.threads(), session.sink)?;
             return Ok(Sources {
@@ -222,6 +232,23 @@ struct Sources {
 fn closure_summary(closure: &Proven, spool: &dyn Spool, bytes: u64) -> Result<Summary, CommandError> {
     let manifest = manifest(closure, spool, &EncodeOptions::default())?;
     Ok(Summary::of_closure(closure, spool, &manifest, bytes)?)
+}
+
+/// As [`front_summary`], of a file that may be a delta whose base was named: with it everything is known.
+fn whole_summary(input: Input, session: &Session<'_>) -> Result<Summary, CommandError> {
+    let (source, size) = (input.source().clone(), input.size().filter(|_| input.compression().is_none()));
+    let limits = session.decode_options().limits;
+    let reader = FileReader::new(input, limits.clone()).about(&source)?;
+    let mut front = reader.front().clone();
+    let trusted = if front.header.base.is_none() {
+        trusted(&front, reader, &limits).about(&source)?
+    } else {
+        let mut spool = session.spool(None)?;
+        let (closure, completed) = session.read_firn(reader, &source, &mut spool, &session.bases(None), 0)?;
+        front = completed;
+        closure.needing_trust().map(|path| path.path().clone()).collect()
+    };
+    Ok(Summary::of_front(&front, &trusted, size.unwrap_or_else(|| front.frames_end() + 1)))
 }
 
 /// Reads the front of a firn file, and no more, unless there are paths that need trust: their names are in a section.
@@ -262,7 +289,8 @@ fn trusted(
     let counts = front.header.counts;
     let in_names = |header: &FrameHeader| header.section == Section::SourceNames;
     let number = front.frames.iter().filter_map(|f| f.known).filter(in_names).count();
-    if counts.trusted == 0 || number == 0 {
+    // A delta's are known with its base.
+    if counts.trusted == 0 || number == 0 || front.header.base.is_some() {
         return Ok(Vec::new());
     }
     let mut names = Vec::new();

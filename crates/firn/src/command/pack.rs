@@ -38,6 +38,12 @@ pub struct Pack {
     /// Keep the derivation here under this name, so that a later delta finds it
     #[arg(long, value_name = "NAME")]
     pub keep: Option<String>,
+    /// Write a delta against what pack --keep NAME kept here last
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["base", "base_host"])]
+    pub base_name: Option<String>,
+    /// Write a delta against what this host runs: it is asked over ssh, and its .drv must be in this store
+    #[arg(long, value_name = "[USER@]HOST", conflicts_with = "base")]
+    pub base_host: Option<String>,
     /// The file is for the machine with this /etc/machine-id: firn switch refuses it on another
     #[arg(long, value_name = "ID", value_parser = machine_id)]
     pub machine_id: Option<String>,
@@ -165,6 +171,8 @@ impl Pack {
             max_size: self.max_size,
             low_memory: self.low_memory,
             keep: self.keep,
+            base_name: self.base_name,
+            base_host: self.base_host,
             machine_id: self.machine_id,
             provenance: self.provenance,
             nix: self.nix,
@@ -187,6 +195,8 @@ fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Resu
     let counts = &packed.encoded.header.counts;
     let (bytes, closure_bytes) = (packed.encoded.written.bytes, packed.closure_bytes);
     let roots: Vec<String> = packed.roots.iter().map(|root| packed.store_dir.display(root)).collect();
+    let base = packed.encoded.header.base.iter().flat_map(|base| &base.roots);
+    let base: Vec<String> = base.map(|root| packed.store_dir.display(root)).collect();
     let text = if session.globals.json {
         let report = json!({
             "version": 1,
@@ -198,12 +208,14 @@ fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Resu
             "file_bytes": bytes,
             "closure_bytes": closure_bytes,
             "links": packed.links,
+            "base": base,
         });
         report.to_string()
     } else {
+        let delta = if base.is_empty() { String::new() } else { format!(", a delta of {}", base.join(" ")) };
         let share = bytes as f64 / closure_bytes.max(1) as f64 * 100.0;
         format!(
-            "{}: {} derivations, {} sources, {bytes} bytes, {share:.1} % of the closure's {closure_bytes}",
+            "{}: {} derivations, {} sources, {bytes} bytes, {share:.1} % of the closure's {closure_bytes}{delta}",
             roots.join(" "),
             counts.derivations,
             counts.sources,

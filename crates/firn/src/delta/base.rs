@@ -1,6 +1,6 @@
 //! Where the base of a delta is: in files that were named, in a folder of earlier files, or in a store.
 
-use super::decode_delta;
+use super::{decode_delta, missing::Seen};
 use crate::{
     CommandError, ExitCode, Session, StoreTarget,
     decode::decode_whole,
@@ -28,6 +28,8 @@ const DEEPEST: usize = 64;
 /// Where bases may be.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bases {
+    /// A closure whose contents are in the spool already.
+    pub(crate) at_hand: Option<Proven>,
     /// Files, or derivations in the store.
     pub(crate) named: Vec<PathBuf>,
     /// A folder of files.
@@ -55,15 +57,28 @@ impl Session<'_> {
         if input.content() != Content::Firn {
             return Ok((read_export(input, spool, self.threads(), self.sink)?, None));
         }
+        let reader = FileReader::new(input, self.decode_options().limits).about(&source)?;
+        let (closure, front) = self.read_firn(reader, &source, spool, bases, depth)?;
+        Ok((closure, Some(front)))
+    }
+
+    /// As [`Session::read_closure`], of a firn file whose front was read.
+    pub(crate) fn read_firn(
+        &self,
+        reader: FileReader<Input>,
+        source: &Source,
+        spool: &mut FileSpool,
+        bases: &Bases,
+        depth: usize,
+    ) -> Result<(Proven, Front), CommandError> {
         let options = self.decode_options();
-        let reader = FileReader::new(input, options.limits.clone()).about(&source)?;
         if reader.front().header.base.is_none() {
-            let decoded = decode_whole(reader, spool, DICTIONARIES, &options, self.sink).about(&source)?;
-            return Ok((decoded.closure, Some(decoded.front)));
+            let decoded = decode_whole(reader, spool, DICTIONARIES, &options, self.sink).about(source)?;
+            return Ok((decoded.closure, decoded.front));
         }
-        let base = self.find_base(reader.front(), spool, bases, depth).about(&source)?;
-        let decoded = decode_delta(reader, &base, spool, DICTIONARIES, &options, self.sink).about(&source)?;
-        Ok((decoded.closure, Some(decoded.front)))
+        let base = self.find_base(reader.front(), spool, bases, depth).about(source)?;
+        let decoded = decode_delta(reader, &base, spool, DICTIONARIES, &options, self.sink).about(source)?;
+        Ok((decoded.closure, decoded.front))
     }
 
     fn find_base(
@@ -83,16 +98,22 @@ impl Session<'_> {
                 format!("its base is the delta of a delta, {DEEPEST} deep"),
             ));
         }
-        let mut seen = Vec::new();
+        if let Some(base) = bases.at_hand.as_ref().filter(|base| wanted.iter().all(|root| base.roots().contains(root)))
+        {
+            return Ok(base.clone().restrict(wanted.to_vec())?);
+        }
+        let mut seen = Seen::new(store_dir, wanted);
         for path in &bases.named {
             if let Some(root) = derivation(path, store_dir) {
-                seen.push(store_dir.display(&root));
-                if wanted == [root] {
+                if wanted == std::slice::from_ref(&root) {
                     let target = bases.store.clone().unwrap_or(StoreTarget::Daemon(StoreUrl::Auto));
                     if let Some(base) = self.base_in_store(&target, wanted, store_dir, spool)? {
                         return Ok(base);
                     }
+                    seen.not_valid();
+                    continue;
                 }
+                seen.file("--base", &[root]);
                 continue;
             }
             let source = Source::new(path);
@@ -102,41 +123,35 @@ impl Session<'_> {
                 _ => wanted.to_vec(),
             };
             if wanted.iter().all(|root| roots.contains(root)) {
-                let (closure, _) = self.read_closure(self.open(source)?, spool, bases, depth + 1).about("its base")?;
-                seen.extend(closure.roots().iter().map(|root| store_dir.display(root)));
+                let (closure, _) =
+                    self.read_closure(self.open(source.clone())?, spool, bases, depth + 1).about("its base")?;
                 if wanted.iter().all(|root| closure.roots().contains(root)) {
                     return Ok(closure.restrict(wanted.to_vec())?);
                 }
+                seen.file(source, closure.roots());
                 continue;
             }
-            seen.extend(roots.iter().map(|root| store_dir.display(root)));
+            seen.file(source, &roots);
         }
-        for path in bases.folder.iter().flat_map(|dir| files(dir)) {
-            if is_file_of(&path, wanted) {
-                let input = self.open(Source::File(path))?;
-                let (closure, _) = self.read_closure(input, spool, bases, depth + 1).about("its base")?;
-                return Ok(closure.restrict(wanted.to_vec())?);
+        if let Some(dir) = &bases.folder {
+            for path in files(dir) {
+                let Some(roots) = roots_of(&path) else { continue };
+                if wanted.iter().all(|root| roots.contains(root)) {
+                    let input = self.open(Source::File(path))?;
+                    let (closure, _) = self.read_closure(input, spool, bases, depth + 1).about("its base")?;
+                    return Ok(closure.restrict(wanted.to_vec())?);
+                }
+                seen.file(path.display(), &roots);
             }
+            seen.folder(dir);
         }
-        if let Some(target) = &bases.store
-            && let Some(base) = self.base_in_store(target, wanted, store_dir, spool)?
-        {
-            return Ok(base);
-        }
-        let names: Vec<String> = wanted.iter().map(|root| store_dir.display(root)).collect();
-        let place = match (&bases.store, seen.is_empty()) {
-            (_, false) => format!("what was named holds {}", seen.join(", ")),
-            (Some(StoreTarget::Daemon(StoreUrl::Ssh(host))), _) => {
-                format!("the store of {} cannot be read from here", host.destination)
+        if let Some(target) = &bases.store {
+            if let Some(base) = self.base_in_store(target, wanted, store_dir, spool)? {
+                return Ok(base);
             }
-            (Some(_), _) => "the store has not got it".to_owned(),
-            (None, _) => "no file of it was named".to_owned(),
-        };
-        Err(CommandError::new(
-            ExitCode::Incomplete,
-            format!("it is a delta, and its base {} is missing: {place}", names.join(", ")),
-        )
-        .hint("hand over the base (--base FILE, or --base-dir with earlier files), or send the whole file"))
+            seen.store(target);
+        }
+        Err(seen.error())
     }
 
     /// The closure of some roots of a store, every path hashed; `None` where the store has not got them or cannot be read.
@@ -180,7 +195,8 @@ impl Session<'_> {
         spool: &mut FileSpool,
     ) -> Result<Proven, CommandError> {
         let Some(root) = derivation(path, store_dir) else {
-            let bases = Bases { named: Vec::new(), folder: self.globals.base_dir.clone(), store: Some(target.clone()) };
+            let bases =
+                Bases { folder: self.globals.base_dir.clone(), store: Some(target.clone()), ..Bases::default() };
             let (closure, _) = self.read_closure(self.open(Source::new(path))?, spool, &bases, 0).about("--base")?;
             return Ok(closure);
         };
@@ -200,9 +216,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Whether a file says that it holds these roots.
-fn is_file_of(path: &Path, roots: &[StorePath]) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
+/// The roots that a file says it holds; `None` where it is no firn file.
+fn roots_of(path: &Path) -> Option<Vec<StorePath>> {
+    let file = std::fs::File::open(path).ok()?;
     let reader = FileReader::new(std::io::BufReader::new(file).take(Limits::default().header_bytes), Limits::default());
-    reader.is_ok_and(|reader| roots.iter().all(|root| reader.front().header.roots.contains(root)))
+    Some(reader.ok()?.front().header.roots.clone())
 }

@@ -6,6 +6,7 @@
 mod base;
 mod decode;
 mod encode;
+mod missing;
 mod pair;
 mod reference;
 

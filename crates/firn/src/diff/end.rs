@@ -4,6 +4,7 @@ use super::{Report, report::Named};
 use crate::{
     CommandError, ExitCode, FileSpool, Loaded, Session, StoreTarget,
     import::environment,
+    input::Source,
     pack::{
         read,
         store::{StorePlace, store_dir},
@@ -12,9 +13,10 @@ use crate::{
 };
 use firn_activate::{Host, facts::specialisations, profile::Profile, record::Record};
 use firn_core::{
-    ProvenPath, Spool, StoreDir, StorePath,
+    Proven, ProvenPath, Spool, StoreDir, StorePath,
     derivation::Derivation,
     difference::{Difference, Side},
+    format::{FileReader, Limits},
 };
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ pub(crate) struct End {
     pub(crate) paths: Vec<ProvenPath>,
     /// Their contents.
     pub(crate) spool: FileSpool,
+    /// The whole, where sources were read.
+    closure: Option<Proven>,
 }
 
 impl End {
@@ -37,7 +41,14 @@ impl End {
     pub(crate) fn of(loaded: Loaded) -> Self {
         let Loaded { closure, spool, source, .. } = loaded;
         let (store_dir, roots) = (closure.store_dir().clone(), closure.roots().to_vec());
-        Self { label: source.to_string(), store_dir, roots, paths: closure.paths().to_vec(), spool }
+        Self {
+            label: source.to_string(),
+            store_dir,
+            roots,
+            paths: closure.paths().to_vec(),
+            spool,
+            closure: Some(closure),
+        }
     }
 
     /// As the comparison takes it.
@@ -60,7 +71,8 @@ impl End {
     }
 }
 
-/// Reads both ends at once. Sources of a store are read only where they are wanted; those of a file make its paths.
+/// Reads both ends, at once where neither may be the base of the other. Sources of a store are read only where they are
+/// wanted; those of a file make its paths.
 pub(crate) fn ends(
     what: [&Path; 2],
     store: Option<&str>,
@@ -68,15 +80,87 @@ pub(crate) fn ends(
     session: &Session<'_>,
 ) -> Result<[End; 2], CommandError> {
     let [old, new] = what;
+    let [was, comes] = what.map(|what| Look::at(what, session));
+    let after = |first: &Path, second: &Path| {
+        // Those of a base are needed.
+        let mut first_end = end(first, store, true, None, session)?;
+        let other = Other::of(&mut first_end, first)?;
+        Ok([first_end, end(second, store, sources, Some(other), session)?])
+    };
+    if comes.may_need(&was) && !(comes == Look::Stream && was.may_need(&comes)) {
+        return after(old, new);
+    }
+    if was.may_need(&comes) {
+        return after(new, old).map(|[new, old]| [old, new]);
+    }
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| end(old, store, sources, session));
-        let new = end(new, store, sources, session);
+        let first = scope.spawn(|| end(old, store, sources, None, session));
+        let new = end(new, store, sources, None, session);
         let old = first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok([old?, new?])
     })
 }
 
-fn end(what: &Path, store: Option<&str>, sources: bool, session: &Session<'_>) -> Result<End, CommandError> {
+/// What can be told of an end before it is read.
+#[derive(Debug, PartialEq)]
+enum Look {
+    /// Nothing: it is standard input.
+    Stream,
+    /// It is a firn file of these roots, a delta of these.
+    File { roots: Vec<StorePath>, base: Option<Vec<StorePath>> },
+    /// It is whole; of what is not known.
+    Whole,
+}
+
+impl Look {
+    fn at(what: &Path, session: &Session<'_>) -> Self {
+        let (source, _) = Source::with_host(what);
+        let Source::File(path) = &source else { return Self::Stream };
+        if !path.is_file() {
+            return Self::Whole;
+        }
+        // What is wrong with it is said when it is read.
+        let front = session.open(source).ok().and_then(|input| FileReader::new(input, Limits::default()).ok());
+        front.map_or(Self::Whole, |reader| {
+            let header = &reader.front().header;
+            Self::File { roots: header.roots.clone(), base: header.base.as_ref().map(|base| base.roots.clone()) }
+        })
+    }
+
+    /// Whether it may be a delta of the other.
+    fn may_need(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Stream, _) => true,
+            (Self::File { base: Some(base), .. }, Self::File { roots, .. }) => base.iter().all(|r| roots.contains(r)),
+            (Self::File { base, .. }, _) => base.is_some(),
+            (Self::Whole, _) => false,
+        }
+    }
+}
+
+/// The other end, for one that may be a delta of it.
+struct Other {
+    closure: Option<Proven>,
+    spool: FileSpool,
+    path: PathBuf,
+}
+
+impl Other {
+    fn of(end: &mut End, path: &Path) -> Result<Self, CommandError> {
+        let reader = end.spool.reader()?;
+        let spool = std::mem::replace(&mut end.spool, reader);
+        Ok(Self { closure: end.closure.clone(), spool, path: path.to_owned() })
+    }
+}
+
+/// Reads an end.
+fn end(
+    what: &Path,
+    store: Option<&str>,
+    sources: bool,
+    other: Option<Other>,
+    session: &Session<'_>,
+) -> Result<End, CommandError> {
     if what.as_os_str() == "current" && !what.exists() {
         return current(store, sources, session);
     }
@@ -87,7 +171,14 @@ fn end(what: &Path, store: Option<&str>, sources: bool, session: &Session<'_>) -
         return in_a_store(&path, what.display().to_string(), store, sources, session);
     }
     let target = StoreTarget::Daemon(store.unwrap_or("auto").parse()?);
-    Ok(End::of(session.load_host(what, Some(&target))?))
+    let mut bases = session.bases(Some(&target));
+    let mut spool = None;
+    if let Some(other) = other {
+        // Of one host of a file the whole file is the base.
+        bases.named.extend(Source::with_host(&other.path).0.path().filter(|path| path.is_file()).map(Path::to_owned));
+        (bases.at_hand, spool) = (other.closure, Some(other.spool));
+    }
+    Ok(End::of(session.load_with(what, spool, &bases)?))
 }
 
 /// The closure of a derivation, or of the one that made a path.
@@ -111,7 +202,9 @@ fn in_a_store(
     let contents =
         read::contents(store.folder(), &infos, &place.store_dir, &mut spool, session.threads(), session.sink)?;
     store.close()?;
-    Ok(End { label, store_dir: place.store_dir, roots: vec![root], paths: contents.paths, spool })
+    let (store_dir, roots, paths) = (place.store_dir, vec![root], contents.paths);
+    let closure = sources.then(|| Proven::new(store_dir.clone(), Some(roots.clone()), paths.clone())).transpose()?;
+    Ok(End { label, store_dir, roots, paths, spool, closure })
 }
 
 /// What changes against the running system, in a few lines; none where it is not known what that was made from. What
@@ -126,7 +219,7 @@ pub(crate) fn against_current(coming: Option<&Loaded>, path: &Path, session: &Se
                 Side::new(closure.store_dir(), closure.roots(), closure.paths(), spool)
             }
             None => {
-                read = end(path, None, false, session)?;
+                read = end(path, None, false, None, session)?;
                 named = read.named();
                 read.side()
             }

@@ -12,7 +12,7 @@ use crate::{
 use firn_core::{ClosureError, StorePathError, export::ExportError, format::FormatError, recipe::RecipeError};
 use firn_store::{
     TreeError,
-    daemon::{DaemonError, WireError},
+    daemon::{DaemonError, RunningError, WireError},
     database::DatabaseError,
     direct::DirectError,
     root::RootError,
@@ -175,6 +175,12 @@ impl From<DaemonError> for CommandError {
             _ => ExitCode::Store,
         };
         Self::new(code, error)
+    }
+}
+
+impl From<RunningError> for CommandError {
+    fn from(error: RunningError) -> Self {
+        Self::new(ExitCode::Store, error)
     }
 }
 

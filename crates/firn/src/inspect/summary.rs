@@ -1,6 +1,7 @@
 //! What a file is, how much it holds and where its bytes go.
 
 use super::text::{Style, Table, counted, grouped, memory, printable};
+use crate::encode::system_host;
 use firn_core::{
     Node, Proven, Spool, StorePath,
     format::{Front, Manifest, Section},
@@ -142,7 +143,14 @@ impl Summary {
         summary.header_bytes = Some(front.bytes);
         summary.bytes_per_derivation = bytes_per_derivation;
         summary.sections = sections;
-        summary.with_roots(header.roots.iter().map(display).collect()).with_manifest(&header.manifest, display)
+        let mut manifest = header.manifest.clone();
+        if let (Some(root), true) = (header.roots.first(), header.base.is_some()) {
+            // A delta leaves out what its reader computes.
+            let name = root.name().strip_suffix(".drv").unwrap_or(root.name());
+            manifest.host = manifest.host.or_else(|| system_host(name).map(str::to_owned));
+            manifest.name = manifest.name.or_else(|| Some(name.to_owned()));
+        }
+        summary.with_roots(header.roots.iter().map(display).collect()).with_manifest(&manifest, display)
     }
 
     /// From a closure that came as a stock stream, or that is a part of a file.
@@ -229,7 +237,8 @@ impl Summary {
     pub fn text(&self, style: Style) -> String {
         let mut out = String::new();
         let title = self.name.as_deref().map_or_else(String::new, |name| format!(" of {}", printable(name.as_bytes())));
-        out.push_str(&style.bold(&format!("{}{title}", self.contents)));
+        let delta = if self.base.is_empty() { "" } else { ", as a delta" };
+        out.push_str(&style.bold(&format!("{}{title}{delta}", self.contents)));
         out.push('\n');
         for (label, text) in self.facts() {
             out.push_str(&format!("\n  {} {text}", style.dim(&format!("{label:<9}"))));
@@ -255,7 +264,11 @@ impl Summary {
         let mut facts = Vec::new();
         let label = if self.roots.len() == 1 { "root" } else { "roots" };
         facts.extend(iter::once(label).chain(iter::repeat("")).zip(self.roots.iter().cloned()));
-        facts.extend(iter::once("delta of").chain(iter::repeat("")).zip(self.base.iter().cloned()));
+        facts.extend(iter::once("base").chain(iter::repeat("")).zip(self.base.iter().cloned()));
+        if !self.base.is_empty() {
+            let needs = "that base: in the store it is brought into, --base FILE, or --base-dir DIR";
+            facts.push(("needs", needs.to_owned()));
+        }
         let named =
             [("host", &self.host), ("machine", &self.machine_id), ("system", &self.system), ("builds", &self.toplevel)];
         facts.extend(named.into_iter().filter_map(|(label, text)| Some((label, printable(text.as_ref()?.as_bytes())))));

@@ -1,6 +1,8 @@
 //! From what a person names to a firn file: find the derivations, read their closure from a store, prove it, encode it.
 
+mod base;
 mod evaluate;
+pub(crate) mod kept;
 mod provenance;
 pub(crate) mod read;
 mod secrets;
@@ -15,6 +17,7 @@ use crate::{
     import::environment,
     spool_file::FileSpool,
 };
+use base::HeldBase;
 use evaluate::Evaluator;
 use firn_core::{Proven, ProvenPath, StoreDir, StorePath, hash};
 use firn_store::root::{RootPlace, RootRequest};
@@ -45,6 +48,10 @@ pub struct PackRequest {
     pub low_memory: bool,
     /// Name under which the derivations are kept here.
     pub keep: Option<String>,
+    /// Name that the base of a delta is kept under here.
+    pub base_name: Option<String>,
+    /// Host that runs the base of a delta, `[user@]host`.
+    pub base_host: Option<String>,
     /// Id of the machine that the file is for.
     pub machine_id: Option<String>,
     /// Whether it is recorded where the systems came from.
@@ -83,6 +90,7 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     }
     flakes().for_each(|flake| warnings::untracked(flake, session.sink));
 
+    let base = HeldBase::find(request, &place, session)?;
     if !request.low_memory {
         encode::unpack_dictionary_ahead();
     }
@@ -127,8 +135,16 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
         options.provenance.extend(request.file.iter().map(|file| ("file".to_owned(), file.clone())));
         options.provenance.extend(request.attributes.iter().map(|name| ("attribute".to_owned(), name.clone())));
     }
-    let from = StoreTarget::Daemon(place.url.clone());
-    let encoded = session.write_against_base(&closure, &mut spool, &options, &from, &request.output)?;
+    let encoded = match base {
+        Some(base) => {
+            let base = base.read(&place, &mut spool, session)?;
+            session.write_delta(&closure, &base, &spool, &options, &request.output)?
+        }
+        None => {
+            let from = StoreTarget::Daemon(place.url.clone());
+            session.write_against_base(&closure, &mut spool, &options, &from, &request.output)?
+        }
+    };
     warnings::heavy(&closure, &encoded, session.sink);
     let links = if request.keep.is_some() { store.keep()? } else { Vec::new() };
     store.close()?;

@@ -7,9 +7,11 @@ use crate::{
     spool_file::FileSpool,
 };
 use firn_core::{ClaimedPath, ClosureError, Node, ProvenPath, Spool, StoreDir, StorePath};
-use firn_store::{TreeReader, database::ValidPath};
+use firn_store::{TreeError, TreeReader, database::ValidPath};
 use std::{
     collections::HashMap,
+    error::Error,
+    io,
     path::Path,
     sync::{Mutex, PoisonError, mpsc},
 };
@@ -60,7 +62,7 @@ pub(crate) fn contents(
     };
     let mut found = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        read(folder, infos, spool, batches)?;
+        read(folder, infos, store_dir, spool, batches)?;
         let mut found = work();
         for other in others {
             found.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -70,12 +72,12 @@ pub(crate) fn contents(
     found.sort_unstable_by_key(|(number, _)| *number);
     let mut contents = Contents { paths: Vec::with_capacity(infos.len()), secrets: HashMap::new() };
     for ((_, found), info) in found.into_iter().zip(infos) {
-        let (path, secret) = found?;
+        let (path, secret) = match found {
+            Err(ClosureError::Io(error)) => return Err(ClosureError::Io(error).into()),
+            found => found.map_err(|error| damaged(&info.path, error, store_dir))?,
+        };
         if *path.nar_hash() != info.nar_hash {
-            let text = "its contents are not those that the store registered";
-            return Err(CommandError::new(ExitCode::Damaged, text)
-                .about(path.path())
-                .hint("repair it: nix-store --repair-path, or delete it with nix-store --delete and evaluate again"));
+            return Err(damaged(&info.path, "its contents are not those that the store registered", store_dir));
         }
         contents.secrets.extend(secret.map(|kind| (path.path().clone(), kind)));
         contents.paths.push(path);
@@ -83,16 +85,30 @@ pub(crate) fn contents(
     Ok(contents)
 }
 
+/// A path of the store is not what it should be: no other copy of a file would help.
+fn damaged(path: &StorePath, why: impl Into<Box<dyn Error + Send + Sync>>, store_dir: &StoreDir) -> CommandError {
+    let path = store_dir.display(path);
+    CommandError::without_hints(ExitCode::Damaged, why)
+        .hint(format!("the store is damaged: nix-store --repair-path {path}, or nix-store --verify --check-contents --repair for all of it"))
+        .about(path)
+}
+
 fn read(
     folder: &Path,
     infos: &[ValidPath],
+    store_dir: &StoreDir,
     spool: &mut FileSpool,
     batches: mpsc::Sender<Batch>,
 ) -> Result<(), CommandError> {
     let mut reader = TreeReader::default();
     let (mut claimed, mut handed) = (Vec::new(), spool.len());
     for (number, info) in infos.iter().enumerate() {
-        let content = reader.read(&folder.join(info.path.as_str()), spool)?;
+        let content = reader.read(&folder.join(info.path.as_str()), spool).map_err(|error| match error {
+            TreeError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                damaged(&info.path, error, store_dir)
+            }
+            error => error.into(),
+        })?;
         let path = ClaimedPath {
             path: info.path.clone(),
             references: info.references.clone(),

@@ -78,6 +78,15 @@ impl StorePlace {
         }
     }
 
+    /// Folders in which firn keeps GC roots by name: first the one that we would write to.
+    pub(crate) fn root_folders(&self) -> Vec<PathBuf> {
+        let own = (!matches!(self.url, StoreUrl::LocalRoot(_))).then(|| self.environment.user_state()).flatten();
+        let mut folders: Vec<PathBuf> = own.map(|state| state.join("firn/roots")).into_iter().collect();
+        let at = if self.environment.uid == 0 { 0 } else { folders.len() };
+        folders.insert(at, self.state_dir.join("gcroots/firn"));
+        folders
+    }
+
     /// Whether there is a store on the disk.
     pub(crate) fn exists(&self) -> bool {
         self.folder.is_dir()
