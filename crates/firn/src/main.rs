@@ -14,19 +14,7 @@ use std::io;
 #[global_allocator]
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
-/// `mi_option_purge_delay` of mimalloc 2, which its bindings leave out.
-const PURGE_DELAY: i32 = 15;
-
-/// Has freed memory given back at once: else a model that is done counts for 0.1 s beside the next, and `verify` of a
-/// desktop takes 115 MB instead of 83.
-#[expect(unsafe_code, reason = "a call into C that sets a number, before there is another thread")]
-fn give_memory_back() {
-    // SAFETY: mi_option_set takes any option and value, and stores it.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) }
-}
-
 fn main() -> std::process::ExitCode {
-    give_memory_back();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
