@@ -26,6 +26,26 @@ firn realise web.firn
 .EE
 .RE
 .PP
+Send later only what changes, against what the host runs, or an earlier file; see what that is, and switch to it:
+.PP
+.RS
+.EX
+firn pack .#web \-\-base\-host root@web \-o update.firn
+firn pack .#web \-\-base web.firn \-o update.firn
+firn diff web.firn update.firn
+firn switch update.firn
+.EE
+.RE
+.PP
+Make an update whole, or a whole file an update, with what it is made against:
+.PP
+.RS
+.EX
+firn convert \-\-base web.firn update.firn whole.firn
+firn convert \-\-base web.firn whole.firn update.firn
+.EE
+.RE
+.PP
 Turn a stream of stock Nix into a firn file, and back:
 .PP
 .RS

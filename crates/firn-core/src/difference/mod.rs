@@ -3,6 +3,7 @@
 //!
 //! Derivations that are in both closures are never read: equal paths have equal closures.
 
+mod called;
 mod name;
 mod packages;
 mod pairing;

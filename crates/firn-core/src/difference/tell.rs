@@ -1,13 +1,14 @@
 //! What a derivation is to a person, and what of its text changed.
 
 use super::{
+    called,
     name::parse_name,
     side::Side,
     translate::{Translation, is_fixed},
 };
 use crate::derivation::Derivation;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
 };
 
@@ -30,13 +31,58 @@ pub enum Kind {
 pub struct Kinds<'a> {
     side: &'a Side<'a>,
     files: HashSet<usize>,
+    /// Paths below /etc, where they are told.
+    targets: HashMap<usize, Vec<String>>,
 }
 
 impl<'a> Kinds<'a> {
     /// Looks for what `etc` refers to.
-    pub fn new(side: &'a Side<'a>) -> Self {
-        let etc = (0..side.len()).filter(|number| side.name(*number) == "etc");
-        Self { side, files: etc.flat_map(|number| side.inputs(number).iter().copied()).collect() }
+    pub fn new(side: &'a Side<'a>) -> io::Result<Self> {
+        let mut kinds = Self { side, files: HashSet::new(), targets: HashMap::new() };
+        for etc in (0..side.len()).filter(|number| side.name(*number) == "etc") {
+            let told = called::files_of_etc(&Derivation::parse(&side.text(etc)?).unwrap_or_default());
+            // The path in the store, without what of it is taken.
+            let start = side.store_dir().as_str().len() + 1;
+            let mut targets: HashMap<Vec<u8>, Vec<String>> = HashMap::new();
+            for (mut source, target) in told {
+                let end = source.iter().skip(start).position(|byte| *byte == b'/');
+                source.truncate(end.map_or(usize::MAX, |end| start + end));
+                targets.entry(source).or_default().push(target);
+            }
+            for number in side.inputs(etc) {
+                kinds.files.insert(*number);
+                let drv = Derivation::parse(&side.text(*number)?).unwrap_or_default();
+                for output in drv.outputs {
+                    kinds.targets.entry(*number).or_default().extend(targets.remove(&output.path).unwrap_or_default());
+                }
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// What people call a derivation: a unit as systemd does, a file of /etc by its path there.
+    pub fn called(&self, number: usize) -> io::Result<String> {
+        /// Paths of one derivation that are named.
+        const MOST: usize = 3;
+        let name = self.side.name(number);
+        let targets = self.targets.get(&number).map_or(&[][..], Vec::as_slice);
+        Ok(match self.of(number)? {
+            Kind::Unit => {
+                let drv = Derivation::parse(&self.side.text(number)?).unwrap_or_default();
+                let plain = name.strip_prefix("unit-").unwrap_or(name);
+                match called::unit(&drv) {
+                    Some(unit) if plain.ends_with("-disabled") => format!("{unit} (disabled)"),
+                    Some(unit) => unit,
+                    None => plain.to_owned(),
+                }
+            }
+            Kind::File if targets.len() > MOST => {
+                format!("{} and {} more", targets[..MOST].join(", "), targets.len() - MOST)
+            }
+            Kind::File if !targets.is_empty() => targets.join(", "),
+            Kind::File => name.strip_prefix("etc-").unwrap_or(name).to_owned(),
+            _ => name.to_owned(),
+        })
     }
 
     /// The kind of a derivation.

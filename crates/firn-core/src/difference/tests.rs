@@ -101,7 +101,7 @@ fn a_unit_that_changes_is_the_cause_and_shows_its_text() {
     let difference = Difference::new(&old, &new).unwrap();
     let causes = difference.causes();
     let [(pair, 1)] = causes.as_slice() else { panic!("{causes:?}") };
-    assert_eq!(Kinds::new(&new).of(pair.new).unwrap(), Kind::Unit);
+    assert_eq!(Kinds::new(&new).unwrap().of(pair.new).unwrap(), Kind::Unit);
     let field = Field { name: "text".into(), old: Some(b"x\n".into()), new: Some(b"y\n".into()) };
     assert_eq!(difference.fields(pair).unwrap(), [field]);
     assert_eq!((difference.same(), difference.added.len(), difference.removed.len()), (2, 0, 0));

@@ -12,7 +12,8 @@ use std::{
 /// Turn a stock stream into a firn file, or back.
 ///
 /// IN is a stream of nix-store --export or several after one another, plain or compressed with gzip, xz or zstd, or a
-/// firn file: told by its content, never by its name.
+/// firn file: told by its content, never by its name. With --base, IN decides: of a delta the whole is written, of anything
+/// else that is written as a firn file a delta.
 #[derive(Debug, Args)]
 pub struct Convert {
     /// What to read, - for standard input

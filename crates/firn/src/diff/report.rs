@@ -1,7 +1,7 @@
 //! The difference as data: what a person wants to know of it.
 
 use super::lines::{Line, difference};
-use firn_core::difference::{Difference, Field, Kind, Kinds, PackageChange, packages};
+use firn_core::difference::{Difference, Field, Kind, Kinds, PackageChange, Pair, packages};
 use firn_core::{StoreDir, StorePath};
 use serde::Serialize;
 use std::{
@@ -128,21 +128,24 @@ pub struct Causes {
 impl Report {
     /// Of two ends that were compared.
     pub(crate) fn new(ends: [Named; 2], difference: &Difference<'_>) -> io::Result<Self> {
-        let (old_kinds, new_kinds) = (Kinds::new(difference.old), Kinds::new(difference.new));
+        let (old_kinds, new_kinds) = (Kinds::new(difference.old)?, Kinds::new(difference.new)?);
         let mut items: BTreeMap<Kind, Vec<Item>> = BTreeMap::new();
-        let mut add =
-            |kind, name: &str, change, fields| items.entry(kind).or_default().push(item(kind, name, change, fields));
-        for pair in difference.pairs.iter().filter(|pair| pair.own) {
-            let kind = new_kinds.of(pair.new)?;
+        let mut add = |kinds: &Kinds<'_>, number, change, pair: Option<&Pair>| {
+            let kind = kinds.of(number)?;
             if matches!(kind, Kind::Unit | Kind::File | Kind::Part) {
-                add(kind, difference.new.name(pair.new), "changed", difference.fields(pair)?);
+                let fields = pair.map_or(Ok(Vec::new()), |pair| difference.fields(pair))?;
+                items.entry(kind).or_default().push(item(kinds.called(number)?, change, fields));
             }
+            Ok::<_, io::Error>(())
+        };
+        for pair in difference.pairs.iter().filter(|pair| pair.own) {
+            add(&new_kinds, pair.new, "changed", Some(pair))?;
         }
         for number in &difference.added {
-            add(new_kinds.of(*number)?, difference.new.name(*number), "added", Vec::new());
+            add(&new_kinds, *number, "added", None)?;
         }
         for number in &difference.removed {
-            add(old_kinds.of(*number)?, difference.old.name(*number), "removed", Vec::new());
+            add(&old_kinds, *number, "removed", None)?;
         }
         let mut take = |kind| {
             let mut items: Vec<Item> = items.remove(&kind).unwrap_or_default();
@@ -196,12 +199,7 @@ impl Named {
 /// Fields that say no more than others of the same derivation.
 const REPEATED: [&str; 2] = ["inputs", "name"];
 
-fn item(kind: Kind, name: &str, change: &'static str, mut fields: Vec<Field>) -> Item {
-    let prefix = match kind {
-        Kind::Unit => "unit-",
-        Kind::File => "etc-",
-        _ => "",
-    };
+fn item(name: String, change: &'static str, mut fields: Vec<Field>) -> Item {
     if fields.iter().any(|field| !REPEATED.contains(&field.name.as_str())) {
         fields.retain(|field| !REPEATED.contains(&field.name.as_str()));
     }
@@ -209,11 +207,7 @@ fn item(kind: Kind, name: &str, change: &'static str, mut fields: Vec<Field>) ->
         let lines = difference(&field.old.unwrap_or_default(), &field.new.unwrap_or_default());
         FieldLines { name: field.name, lines }
     };
-    Item {
-        name: name.strip_prefix(prefix).unwrap_or(name).to_owned(),
-        change,
-        fields: fields.into_iter().map(lines).collect(),
-    }
+    Item { name, change, fields: fields.into_iter().map(lines).collect() }
 }
 
 fn source_changes(difference: &Difference<'_>) -> Vec<SourceChange> {
@@ -232,7 +226,7 @@ fn causes(difference: &Difference<'_>, kinds: &Kinds<'_>) -> io::Result<Vec<Caus
     let (old, new) = (difference.old, difference.new);
     let own: BTreeSet<usize> = difference.pairs.iter().filter(|pair| pair.own).map(|pair| pair.new).collect();
     let for_another: BTreeSet<usize> = own.iter().flat_map(|number| new.inputs(*number)).copied().collect();
-    let cause = |(pair, affects): (firn_core::difference::Pair, usize)| {
+    let cause = |(pair, affects): (Pair, usize)| {
         Ok(Causes {
             old: old.name(pair.old).to_owned(),
             new: new.name(pair.new).to_owned(),
