@@ -138,7 +138,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd____activate)
-            opts="-q -v -h --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-q -v -h --stopped --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

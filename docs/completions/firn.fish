@@ -502,6 +502,7 @@ complete -c firn -n "__fish_firn_using_subcommand __activate" -l threads -d 'Thr
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l tmp-dir -d 'Folder for contents that must be put aside, even one in memory' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l base -d 'An earlier file, or its .drv in the store: what a delta is made against, or is read with' -r -F
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
+complete -c firn -n "__fish_firn_using_subcommand __activate" -l stopped -d 'The unit has ended; if a person stopped it, what it began is put back'
 complete -c firn -n "__fish_firn_using_subcommand __activate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand __activate" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand __activate" -l json -d 'Print results as JSON, and everything else as lines of JSON'

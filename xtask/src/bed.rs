@@ -56,6 +56,18 @@ pub struct Host<'bed> {
     name: String,
 }
 
+/// A host or machine that scripts can be run on, whatever it is made of.
+pub trait Shell {
+    /// Runs a shell script as root, not over the network.
+    fn root(&self, script: &str) -> Result<Ended>;
+}
+
+impl Shell for Host<'_> {
+    fn root(&self, script: &str) -> Result<Ended> {
+        Host::root(self, script)
+    }
+}
+
 /// A command that has ended.
 pub struct Ended {
     /// Exit code; 128 and more for signals, 124 for a command that took too long.
@@ -64,7 +76,8 @@ pub struct Ended {
     pub stdout: Vec<u8>,
     /// Its standard error.
     pub stderr: String,
-    command: String,
+    /// What was run, as shown to a person.
+    pub command: String,
 }
 
 impl Ended {
@@ -140,6 +153,18 @@ impl Bed {
     pub fn host_like(&self, other: &Host<'_>, name: &str) -> Result<Host<'_>> {
         process::quiet(kit(&self.work).args(["up", "--like", &other.name, name]))?;
         Ok(Host { bed: self, name: name.to_owned() })
+    }
+
+    /// Its hosts are to have these packages of Debian as well.
+    pub fn add_packages(&self, packages: &str) -> Result<()> {
+        Ok(fs::write(self.work.join("extra"), packages)?)
+    }
+
+    /// A folder of this machine that is gone when the bed is.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.work.join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     /// Runs a program of this machine in the hosts' network, where `ssh HOST` works by `NIX_SSHOPTS`.

@@ -14,6 +14,7 @@ mod sizes;
 mod stages;
 mod suites;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::path::PathBuf;
@@ -44,7 +45,12 @@ enum Task {
         debian: bool,
     },
     /// Run everything that CI runs; FIRN_ALLOW_SKIP=NAME,... lets things be left out that cannot be tested here
-    Test,
+    Test {
+        /// Only what takes too long for CI: power cuts of virtual machines, and switches by the real
+        /// switch-to-configuration.pl of nixpkgs 19.09 (FIRN_REAL_SWITCH names another one)
+        #[arg(long)]
+        nightly: bool,
+    },
     /// Show the main job on real input
     Demo,
     /// Run suites in hosts of the test bed: all, or those named
@@ -118,7 +124,8 @@ fn run(task: Task) -> Result<()> {
             }
         }
         Task::Demo => demo::run()?,
-        Task::Test => stages::test()?,
+        Task::Test { nightly: false } => stages::test()?,
+        Task::Test { nightly: true } => stages::nightly()?,
         Task::E2e { on, firn, suites } => {
             bed::prepare()?;
             let releases = on.map_or(Release::ALL.to_vec(), |release| vec![release]);

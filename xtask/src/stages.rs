@@ -54,6 +54,16 @@ impl Run {
         self.skips.push(Skip { name, reason });
     }
 
+    /// What became of suites that ran in hosts.
+    fn tally(&mut self, tally: &suites::Tally) -> Result<()> {
+        self.suites.extend(tally.seconds.iter().cloned());
+        println!("end to end: {} passed, {} failed", tally.passed, tally.failed);
+        if tally.failed > 0 {
+            bail!("{} of {} checks failed", tally.failed, tally.passed + tally.failed);
+        }
+        Ok(())
+    }
+
     /// Prints the table and judges the run by it.
     fn close(mut self) -> Result<()> {
         println!();
@@ -121,6 +131,22 @@ pub fn test() -> Result<()> {
     run.close()
 }
 
+/// Runs what takes too long for each commit.
+pub fn nightly() -> Result<()> {
+    let mut run = Run::default();
+    let Some(firn) = run.stage("x86_64", |_| dist::build(Processor::X86_64, Toolchain::Rustup)) else {
+        return run.close();
+    };
+    for suites::Nightly { suite, needs } in suites::NIGHTLY {
+        run.stage(suite.name, |run| {
+            needs()?;
+            let tally = suites::run(suite.releases, &[suite.name.to_owned()], &firn);
+            run.tally(&tally)
+        });
+    }
+    run.close()
+}
+
 /// Both processors write the same file of a real closure, and the other one reads ours.
 fn same_file(firn: &Path, mut write: Command, mut read: Command) -> Result<()> {
     let folder = workspace::file("target/aarch64");
@@ -152,11 +178,5 @@ fn images(run: &mut Run) -> Result<Vec<Release>> {
 }
 
 fn end_to_end(run: &mut Run, releases: &[Release], firn: &Path) -> Result<()> {
-    let tally = suites::run(releases, &[], firn);
-    run.suites = tally.seconds;
-    println!("end to end: {} passed, {} failed", tally.passed, tally.failed);
-    if tally.failed > 0 {
-        bail!("{} of {} checks failed", tally.failed, tally.passed + tally.failed);
-    }
-    Ok(())
+    run.tally(&suites::run(releases, &[], firn))
 }

@@ -108,6 +108,14 @@ pub struct Options {
     pub locale_archive: Option<String>,
 }
 
+impl Options {
+    /// Longest time of a script on the way back: the impatience that a new system gets would be no reason to end up
+    /// with neither.
+    pub(crate) fn back_timeout(&self) -> Duration {
+        self.activation_timeout.max(Self::default().activation_timeout)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

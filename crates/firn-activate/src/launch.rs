@@ -58,7 +58,11 @@ pub fn launch(
     if host.path("/run/systemd/system").is_dir() {
         // Killed by whatever is no decision of a person, it starts again and goes on by its journal.
         let properties = ["Restart=on-abnormal", "RestartSec=1s", "OOMScoreAdjust=-900", "IgnoreSIGPIPE=no"];
-        let properties = properties.map(str::to_owned);
+        // Stopped by a person, it puts back what it began; each run of a script on that way has this limit of its own.
+        let back = journal.goal.options.back_timeout() * 5 + Duration::from_secs(60);
+        let stopped = format!("ExecStopPost={} __activate --stopped {}", watcher(host).display(), journal.id);
+        let mut properties = properties.map(str::to_owned).to_vec();
+        properties.extend([stopped, format!("TimeoutStopSec={}s", back.as_secs())]);
         let name = journal.unit();
         machine.start(&Unit {
             name: &name,

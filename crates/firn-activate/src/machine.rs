@@ -138,6 +138,11 @@ impl Machine {
         }
     }
 
+    /// Whether the host is about to restart or to be switched off.
+    pub(crate) fn shuts_down(&self) -> bool {
+        self.ask("systemctl", &["is-system-running"]).is_ok_and(|(_, state)| state.trim() == "stopping")
+    }
+
     /// Starts a program in a process group of its own, its output going to a log.
     pub(crate) fn spawn(
         &self,

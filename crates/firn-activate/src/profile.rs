@@ -102,7 +102,9 @@ impl Profile {
 
     /// Takes the profile away, where there was none.
     pub(crate) fn unset(&self) -> Result<(), ActivateError> {
-        remove(&self.host.path(&self.link))
+        let link = self.host.path(&self.link);
+        remove(&link)?;
+        sync_parent(&link)
     }
 
     /// Deletes a generation, unless the profile is at it or its number has been given to another system.

@@ -61,6 +61,7 @@ impl Supervisor<'_> {
             Step::ClearOnce => {
                 if let Some(once) = self.journal.once.take() {
                     once.clear(self.host, &self.machine)?;
+                    self.sync_boot();
                 }
                 Ok(Some("took back the one-shot boot entry".to_owned()))
             }
@@ -109,8 +110,8 @@ impl Supervisor<'_> {
 
     fn test_back(&mut self, system: &Path, verb: Verb) -> Result<String, Stop> {
         // Work lists of the interrupted run would restart units of a system that is gone.
-        for list in ["start", "restart", "reload"] {
-            let _ = fs::remove_file(self.host.path(format!("/run/nixos/{list}-list")));
+        for list in script::work_lists(self.host) {
+            let _ = fs::remove_file(list);
         }
         // An old script refuses where a newer one waits for the lock of NixOS.
         for again in (0..3).rev() {
@@ -130,6 +131,6 @@ impl Supervisor<'_> {
     }
 
     fn limit(&self) -> Duration {
-        self.journal.goal.options.activation_timeout
+        self.journal.goal.options.back_timeout()
     }
 }

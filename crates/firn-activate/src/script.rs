@@ -46,6 +46,13 @@ pub(crate) fn units(id: &str) -> String {
     format!("firn-script-{id}-*.service")
 }
 
+/// The lists of units that an interrupted script has left to start, restart and reload. NixOS had them in
+/// `/run/systemd` until 20.03.
+pub(crate) fn work_lists(host: &Host) -> Vec<PathBuf> {
+    let in_folder = |folder| ["start", "restart", "reload"].map(|list| host.path(format!("/run/{folder}/{list}-list")));
+    ["nixos", "systemd"].into_iter().flat_map(in_folder).collect()
+}
+
 /// How often the start of a unit is tried: while PID 1 restarts itself it answers nobody.
 const TRIES: u32 = 5;
 
@@ -173,4 +180,18 @@ pub fn dry_activate(host: &Host, machine: &Machine, goal: &Goal) -> Result<(i32,
     let program = host.path(goal.top().join("bin/switch-to-configuration"));
     let (code, text) = machine.listen(&program, &[Verb::DryActivate.word()])?;
     Ok((code, text.lines().map(str::to_owned).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_lists_of_old_and_new_scripts_are_known() {
+        let host = Host::below("/h");
+        let lists = work_lists(&host);
+        for list in ["/h/run/nixos/restart-list", "/h/run/systemd/start-list"] {
+            assert!(lists.contains(&PathBuf::from(list)), "{list}");
+        }
+    }
 }

@@ -50,11 +50,25 @@ impl From<ActivateError> for Stop {
 /// Takes an activation in hand and brings it to its end, from whatever state it is in.
 pub fn supervise(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, ActivateError> {
     let _hold = Lock::Work.take(host)?;
-    let journal = Journal::read(host, id)?;
-    let machine = Machine::new(host, journal.before.running.as_deref());
-    let log = Log::open(host, journal.log.clone());
-    let mut supervisor = Supervisor { host, clock, machine, log, journal, services: BTreeSet::new(), complained: None };
+    let mut supervisor = Supervisor::of(host, clock, id)?;
     supervisor.resume();
+    Ok(supervisor.journal)
+}
+
+/// Puts back what an activation began whose unit a person has stopped. A host that shuts down is left alone: the boot
+/// that follows leads back, and nothing can be started any more.
+pub fn take_back(host: &Host, clock: &dyn Clock, id: &str) -> Result<Journal, ActivateError> {
+    let _hold = Lock::Work.take(host)?;
+    let mut supervisor = Supervisor::of(host, clock, id)?;
+    let why = "its unit was stopped".to_owned();
+    match supervisor.journal.state {
+        _ if supervisor.machine.shuts_down() => return Ok(supervisor.journal),
+        State::Realised => supervisor.finish(State::Refused, Some(why)),
+        State::Testing | State::Healthy | State::Awaiting | State::Committing => supervisor.revert(why),
+        State::Reverting => supervisor.resume(),
+        _ => return Ok(supervisor.journal),
+    }
+    release_roots(host, id);
     Ok(supervisor.journal)
 }
 
@@ -84,7 +98,14 @@ pub(crate) struct Supervisor<'a> {
     complained: Option<Moment>,
 }
 
-impl Supervisor<'_> {
+impl<'a> Supervisor<'a> {
+    fn of(host: &'a Host, clock: &'a dyn Clock, id: &str) -> Result<Self, ActivateError> {
+        let journal = Journal::read(host, id)?;
+        let machine = Machine::new(host, journal.before.running.as_deref());
+        let log = Log::open(host, journal.log.clone());
+        Ok(Self { host, clock, machine, log, journal, services: BTreeSet::new(), complained: None })
+    }
+
     fn resume(&mut self) {
         let running = self.running();
         match resume(&self.journal, running.as_deref(), &self.clock.now()) {
@@ -215,6 +236,7 @@ impl Supervisor<'_> {
                 self.journal.begun.once = true;
                 self.save(State::Committing)?;
                 once.set(self.host, &self.machine)?;
+                self.sync_boot();
                 let read = once.is_set(self.host);
                 if read == Some(false) {
                     return Err(Stop::Failed("the boot loader was told to boot it once, and has not taken it".into()));
@@ -276,7 +298,7 @@ impl Supervisor<'_> {
 
     /// What the script changes first of all: the links of activation, and its work lists.
     fn marks(&self) -> (Option<PathBuf>, bool) {
-        let lists = ["start", "restart", "reload"].map(|list| self.host.path(format!("/run/nixos/{list}-list")));
+        let lists = script::work_lists(self.host);
         (fs::read_link(self.host.path("/etc/static")).ok(), lists.iter().any(|list| list.exists()))
     }
 
@@ -292,7 +314,8 @@ impl Supervisor<'_> {
         let no_check = if back { Some("1".to_owned()) } else { options.no_check.clone() };
         environment.extend(no_check.map(|value| ("NIXOS_NO_CHECK".to_owned(), value)));
         environment.extend(options.locale_archive.clone().map(|value| ("LOCALE_ARCHIVE".to_owned(), value)));
-        let (id, limit, log) = (&self.journal.id, options.activation_timeout, self.log.path.as_path());
+        let limit = if back { options.back_timeout() } else { options.activation_timeout };
+        let (id, log) = (&self.journal.id, self.log.path.as_path());
         Script { id, system, verb, environment, limit, back, log }.run(self.host, &self.machine, self.clock)
     }
 
@@ -390,7 +413,7 @@ impl Supervisor<'_> {
 
     pub(crate) fn sync_boot(&self) {
         // Most are one file system; where /boot is its own, its loader may not have synced it.
-        for folder in ["/boot", "/efi"].map(|folder| self.host.path(folder)) {
+        for folder in ["/boot", "/boot/efi", "/efi"].map(|folder| self.host.path(folder)) {
             if folder.is_dir() {
                 let _ = sync_file_system(&folder);
             }

@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use super::observed::Observed;
 use super::{Checks, Scene, systems};
-use crate::bed::{Host, until};
+use crate::bed::{Host, Shell, until};
 
 /// Longest time until a state is reached.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const SWITCHES: u32 = 20;
 const REVERTS: u32 = 25;
 
 /// States of the journal, and a command that comes by them.
-const STATES: &[(&str, &str)] = &[
+pub(super) const STATES: &[(&str, &str)] = &[
     ("realised", SWITCH),
     ("testing", SWITCH),
     ("healthy", SWITCH),
@@ -38,9 +38,9 @@ const STATES: &[(&str, &str)] = &[
     ("committing", "firn boot B.firn"),
 ];
 
-const SWITCH: &str = "firn switch B.firn --settle 0s";
+pub(super) const SWITCH: &str = "firn switch B.firn --settle 0s";
 /// Comes as far as the boot loader, and all the way back.
-const REVERT: &str = "firn switch C1b.export --settle 0s";
+pub(super) const REVERT: &str = "firn switch C1b.export --settle 0s";
 
 /// When the power is cut.
 enum Moment {
@@ -173,12 +173,15 @@ fn one(host: &Host<'_>, crash: &Crash, lengths: Lengths, count: &Count) -> Resul
     drop(begun);
     let left = state(host)?.unwrap_or_else(|| "nothing".to_owned());
     *count.lock().unwrap_or_else(PoisonError::into_inner).entry(left.clone()).or_default() += 1;
-    after(host).with_context(|| format!("the journal said {left}"))
+    host.boot()?;
+    let recovered = judge(host).with_context(|| format!("the journal said {left}"))?;
+    host.root("firn recover")?.ok()?;
+    ensure!(Observed::of(host)? == recovered, "a second firn recover changed something");
+    Ok(())
 }
 
-/// What has to be so after every power cut.
-fn after(host: &Host<'_>) -> Result<()> {
-    host.boot()?;
+/// What has to be so after every power cut, on a host that has booted again; gives what can be seen of it then.
+pub(super) fn judge(host: &dyn Shell) -> Result<Observed> {
     let booted = Observed::of(host)?;
     ensure!(booted.runs == booted.boots || (booted.runs == "K" && booted.boots == "A"), "booted: {booted}");
     // The boot loader of C1b fails: it is never what boots.
@@ -197,9 +200,7 @@ fn after(host: &Host<'_>) -> Result<()> {
         recovered == b || finals.contains(&recovered)
     };
     ensure!(good, "recovered: {recovered}\n      booted: {booted}");
-    host.root("firn recover")?.ok()?;
-    ensure!(Observed::of(host)? == recovered, "a second firn recover changed something");
-    Ok(())
+    Ok(recovered)
 }
 
 /// The state of the newest journal, read from the disk of the host.
@@ -219,15 +220,15 @@ fn state(host: &Host<'_>) -> Result<Option<String>> {
 const ORDER: &[&str] = &["realised", "testing", "healthy", "awaiting", "committing", "awaiting-reboot", "reverting"];
 
 /// How far a state is on the way.
-fn rank(state: &str) -> usize {
+pub(super) fn rank(state: &str) -> usize {
     ORDER.iter().position(|known| *known == state).unwrap_or(ORDER.len())
 }
 
 /// Numbers from 0 to 1, the same in each run: xorshift64*.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> f64 {
+    pub(super) fn next(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

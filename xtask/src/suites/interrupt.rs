@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::observed::Observed;
 use super::{Checks, Scene, systems};
-use crate::bed::{Bed, Ended, Host};
+use crate::bed::{Bed, Ended, Host, until};
 
 /// Longest time until something happens by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,6 +45,9 @@ const STORIES: &[Story] = &[
     ("the clock jumps by ten years while one is pending: the window is what it was", |_, host| clock(host)),
     ("the process that has it in hand is killed: it goes on", killed),
     ("taken back by rollback while pending", taken_back),
+    ("its unit is stopped while it tests: it reverts", stopped),
+    ("its unit is stopped while pending: it reverts", stopped_pending),
+    ("the host is restarted in good order while one is pending: A boots", restarted),
     ("a specialisation: it runs, the base boots, and it is kept", specialisation),
     ("cut off by D1 and without power: A boots", lost_and_cut),
     ("an import that was cut left damaged paths: deleted, or sent again where something keeps them", damaged),
@@ -403,6 +406,29 @@ fn killed(_: &Bed, host: &Host<'_>) -> Result<()> {
 fn taken_back(_: &Bed, host: &Host<'_>) -> Result<()> {
     host.root("cd; firn switch B.firn --settle 0s --confirm-within 10m")?.ok()?;
     host.root("firn rollback")?.ok()?;
+    lasts(host, &a("reverted"))
+}
+
+fn stopped(_: &Bed, host: &Host<'_>) -> Result<()> {
+    let begun = host.begin("cd; firn switch B.firn --settle 10s")?;
+    host.until("grep -q B /run/app.version", PATIENCE)?;
+    host.root("systemctl stop 'firn-activate-*'")?.ok()?;
+    a("reverted").expect(host, "when the stop is over")?;
+    ensure!(begun.end()?.fails_with(23)?.contains("its unit was stopped"));
+    lasts(host, &a("reverted"))
+}
+
+fn stopped_pending(_: &Bed, host: &Host<'_>) -> Result<()> {
+    host.root("cd; firn switch B.firn --settle 0s --confirm-within 10m")?.ok()?;
+    host.root("systemctl stop 'firn-activate-*'")?.ok()?;
+    lasts(host, &a("reverted"))
+}
+
+fn restarted(_: &Bed, host: &Host<'_>) -> Result<()> {
+    host.root("cd; firn switch B.firn --settle 0s --confirm-within 10m; : >/run/before; systemctl reboot")?;
+    until("a restart", PATIENCE, || Ok(host.root("[ ! -e /run/before ]").is_ok_and(|ended| ended.code == 0)))?;
+    host.fate("wait")?;
+    host.root("firn recover")?.ok()?;
     lasts(host, &a("reverted"))
 }
 

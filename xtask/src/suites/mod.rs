@@ -12,6 +12,7 @@ mod fleet;
 mod import;
 mod interrupt;
 mod observed;
+mod power;
 pub mod survival;
 mod systems;
 
@@ -23,7 +24,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::bed::{Bed, Host, Release};
+use crate::bed::{Bed, Host, Release, prepare};
+use crate::vm::parts;
 use crate::workspace;
 
 /// One suite: a story told on one or more hosts of one release.
@@ -34,6 +36,14 @@ pub struct Suite {
     pub releases: &'static [Release],
     /// Tells it. An error stops the story and counts as a failed check.
     pub run: fn(&Scene, &mut Checks) -> Result<()>,
+}
+
+/// A suite that takes too long for each commit.
+pub struct Nightly {
+    /// The suite.
+    pub suite: Suite,
+    /// Looks for what it needs besides hosts.
+    pub needs: fn() -> Result<()>,
 }
 
 /// All suites; those that take longest come first, so that two workers end together.
@@ -49,6 +59,12 @@ pub const ALL: &[Suite] = &[
     Suite { name: "carry", releases: &Release::ALL, run: carry::run },
     Suite { name: "fleet", releases: &[Release::Trixie], run: fleet::run },
     Suite { name: "bed", releases: &Release::ALL, run: bed::run },
+];
+
+/// `cargo xtask test --nightly`.
+pub const NIGHTLY: &[Nightly] = &[
+    Nightly { suite: Suite { name: "power", releases: &[Release::Trixie], run: power::run }, needs: parts::prepare },
+    Nightly { suite: Suite { name: "real", releases: &[Release::Trixie], run: activate::run_real }, needs: prepare },
 ];
 
 /// What a suite is told with.
@@ -165,12 +181,16 @@ pub struct Tally {
     pub seconds: Vec<(String, f64)>,
 }
 
-/// Runs every suite on each of `releases` that it is for, two at a time. An empty `names` means all suites.
+/// Runs every suite on each of `releases` that it is for, two at a time. An empty `names` means all but the nightly ones.
 pub fn run(releases: &[Release], names: &[String], firn: &std::path::Path) -> Tally {
-    let told = |suite: &Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
-    let stories: Vec<(&Suite, Release)> = ALL
-        .iter()
-        .filter(|suite| told(suite))
+    let told = |suite: &&Suite| names.iter().any(|name| name == suite.name);
+    let suites: Vec<&Suite> = if names.is_empty() {
+        ALL.iter().collect()
+    } else {
+        ALL.iter().chain(NIGHTLY.iter().map(|nightly| &nightly.suite)).filter(told).collect()
+    };
+    let stories: Vec<(&Suite, Release)> = suites
+        .into_iter()
         .flat_map(|suite| releases.iter().filter(|release| suite.releases.contains(release)).map(move |r| (suite, *r)))
         .collect();
     let next = AtomicUsize::new(0);

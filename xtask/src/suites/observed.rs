@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bed::Host;
+use crate::bed::Shell;
 
 /// Labels of systems instead of store paths, `-` for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Observed {
     }
 
     /// Looks at a host.
-    pub(super) fn of(host: &Host<'_>) -> Result<Self> {
+    pub(super) fn of(host: &dyn Shell) -> Result<Self> {
         let text = host.root(LOOK)?.ok()?;
         let value = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
@@ -76,7 +76,7 @@ impl Observed {
     }
 
     /// Looks at a host, which has to be so.
-    pub(super) fn expect(&self, host: &Host<'_>, when: &str) -> Result<()> {
+    pub(super) fn expect(&self, host: &dyn Shell, when: &str) -> Result<()> {
         let seen = Self::of(host)?;
         ensure!(seen == *self, "{when}:\n      {seen}\n      instead of\n      {self}");
         Ok(())

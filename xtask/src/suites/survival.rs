@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
-use super::{activate, crash, interrupt};
+use super::{activate, crash, interrupt, power};
 use crate::workspace;
 
 const PAGE: &str = "docs/activation.md";
@@ -76,6 +76,16 @@ const LINES: &[Line] = &[
         left: "the same",
         checks: &["crash: power cut during"],
     },
+    Line {
+        what: "the same where it loses all that was not synced (nightly)",
+        left: "the same, and every store path has its contents",
+        checks: &["power: "],
+    },
+    Line {
+        what: "the switch-to-configuration.pl of nixpkgs 19.09 instead of the bed's (nightly)",
+        left: "the same as with the bed's",
+        checks: &["real: "],
+    },
     Line { what: "a power cut after each of these ends", left: "what it says", checks: &["activate: "] },
     Line {
         what: "paths that a power cut left damaged",
@@ -118,7 +128,8 @@ pub fn page() -> Result<Vec<(String, String)>> {
 }
 
 fn table() -> Result<String> {
-    let checks = [activate::names(), interrupt::names(), crash::names()].concat();
+    let checks =
+        [activate::names(), activate::names_real(), interrupt::names(), crash::names(), power::names()].concat();
     let mut table = "| | the host is left with | checks |\n|---|---|---|\n".to_owned();
     for Line { what, left, checks: wanted } in LINES {
         for beginning in *wanted {

@@ -15,7 +15,7 @@ use firn_activate::{
     outcome::{Now, history, message},
     resume::{Resume, resume},
     script::watch,
-    supervise::supervise,
+    supervise::{supervise, take_back},
 };
 use serde_json::json;
 use std::{ffi::OsString, fs, path::PathBuf};
@@ -140,14 +140,28 @@ impl Recover {
 pub struct Activate {
     /// Name of the activation
     pub id: String,
+    /// The unit has ended; if a person stopped it, what it began is put back
+    #[arg(long)]
+    pub stopped: bool,
 }
 
 impl Activate {
     /// Runs it.
     pub fn run(self) -> Result<ExitCode, CommandError> {
-        supervise(&Host::default(), &SystemClock, &self.id)?;
+        let host = Host::default();
+        if !self.stopped {
+            supervise(&host, &SystemClock, &self.id)?;
+        } else if stopped_by_a_person() {
+            take_back(&host, &SystemClock, &self.id)?;
+        }
         Ok(ExitCode::Success)
     }
+}
+
+/// What systemd says of the end of a unit: killed by a signal that is no failure, as `systemctl stop` does it.
+fn stopped_by_a_person() -> bool {
+    let is = |key, value| std::env::var_os(key).is_some_and(|found| found == value);
+    is("EXIT_CODE", "killed") && is("SERVICE_RESULT", "success")
 }
 
 /// Runs a script and writes down how it ended; runs in the script's unit.
