@@ -111,6 +111,13 @@ impl Session<'_> {
         EncodeOptions { threads: self.threads(), ..EncodeOptions::default() }
     }
 
+    /// Unpacks the dictionary while the input is read, when a processor is idle: 0.1 s. A delta seldom needs it.
+    pub(crate) fn unpack_dictionary_ahead(&self, low_memory: bool) {
+        if !low_memory && self.globals.base.is_empty() {
+            std::thread::spawn(|| DICTIONARIES.last().map(newest_text));
+        }
+    }
+
     /// Writes the file of a closure, whole or not at all.
     pub fn write_firn(
         &self,
@@ -169,11 +176,6 @@ impl Session<'_> {
 
 /// The text of the newest dictionary, once it is unpacked.
 static TEXT: OnceLock<Result<Vec<u8>, CodecError>> = OnceLock::new();
-
-/// Unpacks the dictionary while the input is read, when a processor is idle: 0.1 s.
-pub(crate) fn unpack_dictionary_ahead() {
-    std::thread::spawn(|| DICTIONARIES.last().map(newest_text));
-}
 
 fn newest_text(dictionary: &Dictionary<'_>) -> &'static Result<Vec<u8>, CodecError> {
     TEXT.get_or_init(|| dictionary.raw(FramePolicy::record_memory(0, dictionary.raw_bytes)))

@@ -17,7 +17,7 @@ pub use contents::frame_cuts;
 pub use dictionary::{DICTIONARIES, Dictionary};
 pub use encoding::{Encoding, PrimedEncoder};
 pub use filter::{Filter, FilterReader};
-pub use patch::{pack_patch, patch_memory, unpack_patch};
+pub use patch::{PatchOf, pack_patch, patch_memory, unpack_patch};
 pub use policy::{FramePolicy, Packed, is_incompressible};
 pub use unpacker::Unpacker;
 

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     codec::{
-        Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, pack_patch, unpack_patch,
+        Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf, pack_patch,
+        unpack_patch,
     },
     hash::{Sha256, sha256},
 };
@@ -81,7 +82,8 @@ impl PackedFrame {
 /// Packs a frame as a patch of a run of its reference that begins at `from`.
 pub fn pack_patch_frame(section: Section, raw: &[u8], run: &[u8], from: u64) -> Result<PackedFrame, CodecError> {
     let codec = Codec::Patch { from, len: run.len() as u64 };
-    let packed = Packed { codec, filter: Filter::NONE, bytes: pack_patch(raw, run)? };
+    let of = if section == Section::Sources { PatchOf::Contents } else { PatchOf::Records };
+    let packed = Packed { codec, filter: Filter::NONE, bytes: pack_patch(raw, run, of)? };
     Ok(PackedFrame::new(section, raw.len() as u64, packed))
 }
 

@@ -1,6 +1,6 @@
 //! `firn convert`: between stock streams and firn files.
 
-use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source, StoreTarget, encode};
+use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source, StoreTarget};
 use clap::{Args, ValueEnum, ValueHint};
 use firn_core::{Proven, Spool, export};
 use firn_store::daemon::StoreUrl;
@@ -74,8 +74,8 @@ impl Convert {
             CommandError::new(ExitCode::Usage, text)
                 .hint("end it in .firn, .export, .export.gz, .export.xz or .export.zst, or say --to FORMAT")
         })?;
-        if format == Format::Firn && !self.low_memory {
-            encode::unpack_dictionary_ahead();
+        if format == Format::Firn {
+            session.unpack_dictionary_ahead(self.low_memory);
         }
         let mut loaded = session.load(Source::new(&self.input), Some(&self.output))?;
         if format != Format::Firn {

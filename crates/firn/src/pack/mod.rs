@@ -11,11 +11,8 @@ mod warnings;
 pub(crate) mod what;
 
 use crate::{
-    CommandError, EncodeOptions, ExitCode, Session, StoreTarget,
-    command::pack::NixFlags,
-    encode::{self, Encoded},
-    import::environment,
-    spool_file::FileSpool,
+    CommandError, EncodeOptions, ExitCode, Session, StoreTarget, command::pack::NixFlags, encode::Encoded,
+    import::environment, spool_file::FileSpool,
 };
 use base::HeldBase;
 use evaluate::Evaluator;
@@ -91,8 +88,8 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     flakes().for_each(|flake| warnings::untracked(flake, session.sink));
 
     let base = HeldBase::find(request, &place, session)?;
-    if !request.low_memory {
-        encode::unpack_dictionary_ahead();
+    if base.is_none() {
+        session.unpack_dictionary_ahead(request.low_memory);
     }
     let find = || find_roots(request, &wanted, &evaluator, &place, session);
     let mut roots = find()?;
