@@ -12,6 +12,8 @@ use crate::{process, toolchain, workspace};
 /// Largest x86_64 binary, in bytes, that we hand out.
 const MAX_BYTES: u64 = 6_000_000;
 
+const MUSL: Need = Need { program: "musl-gcc", package: "musl-tools", why: "C compiler for the static x86_64 build" };
+
 /// A processor that we build for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Processor {
@@ -59,7 +61,7 @@ pub fn build(processor: Processor, toolchain: Toolchain) -> Result<PathBuf> {
     let target = processor.target();
     let environment = if processor == Processor::Aarch64 { cross_compiler()? } else { Vec::new() };
     let built = if toolchain == Toolchain::Rustup && has_std(&target)? {
-        provide(&[Need { program: "musl-gcc", package: "musl-tools", why: "C compiler for the static x86_64 build" }])?;
+        provide(&[MUSL])?;
         let mut cargo = process::cargo(["build", "--release", "--locked", "--package", "firn", "--target", &target]);
         process::run(cargo.envs(environment))?;
         format!("target/{target}/release/firn")
@@ -73,6 +75,23 @@ pub fn build(processor: Processor, toolchain: Toolchain) -> Result<PathBuf> {
     }
     eprintln!("{}: {bytes} bytes", binary.display());
     Ok(binary)
+}
+
+/// Builds both static binaries at once where the installed toolchain can: the one's single-threaded end runs beside the other.
+/// Where it cannot, nothing is built; [`build`] says why.
+pub fn build_together() -> Result<()> {
+    let targets = Processor::ALL.map(Processor::target);
+    for target in &targets {
+        if !has_std(target)? {
+            return Ok(());
+        }
+    }
+    let (Ok(environment), Ok(())) = (cross_compiler(), provide(&[MUSL])) else { return Ok(()) };
+    let mut cargo = process::cargo(["build", "--release", "--locked", "--package", "firn"]);
+    for target in &targets {
+        cargo.args(["--target", target]);
+    }
+    process::run(cargo.envs(environment))
 }
 
 /// A static glibc binary for the hosts of a developer: built faster than a release, and never released.

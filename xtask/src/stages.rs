@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail, ensure};
@@ -111,6 +112,15 @@ pub fn test() -> Result<()> {
     run.stage("dependencies", |_| dependencies::check());
     run.stage("generated pages", |_| generated::generate(true));
     run.stage("size ledger", |_| sizes::run(None, true));
+    // Images mostly wait for the network and for disks, builds for processors.
+    let prepared = bed::prepare();
+    let images = thread::scope(|scope| {
+        let images =
+            scope.spawn(|| prepared.map(|()| Release::ALL.map(|release| (release, bed::image(release).map(drop)))));
+        // What cannot be built at once is built, or is missing, in the stages of each.
+        let _ = run.stage("static binaries", |_| dist::build_together());
+        images.join().unwrap_or_else(|_| bail!("panicked"))
+    });
     let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64, Toolchain::Rustup));
     run.stage("aarch64", |_| {
         let other = dist::build(Processor::Aarch64, Toolchain::Rustup)?;
@@ -120,7 +130,7 @@ pub fn test() -> Result<()> {
         let firn = firn.as_ref().context("no x86_64 firn to compare with")?;
         same_file(firn, emulated()?, emulated()?)
     });
-    let releases = run.stage("images", images).unwrap_or_default();
+    let releases = run.stage("images", |run| releases(run, images)).unwrap_or_default();
     if releases.is_empty() {
         return run.close();
     }
@@ -160,14 +170,13 @@ fn same_file(firn: &Path, mut write: Command, mut read: Command) -> Result<()> {
 }
 
 /// The releases whose images could be made; the others are skips.
-fn images(run: &mut Run) -> Result<Vec<Release>> {
-    let prepared = bed::prepare();
+fn releases(run: &mut Run, images: Result<[(Release, Result<()>); 3]>) -> Result<Vec<Release>> {
+    let images = match images {
+        Ok(images) => images,
+        Err(error) => Release::ALL.map(|release| (release, Err(Missing(format!("{error:#}")).into()))),
+    };
     let mut releases = Vec::new();
-    for release in Release::ALL {
-        let made = match &prepared {
-            Ok(()) => bed::image(release).map(drop),
-            Err(error) => Err(Missing(format!("{error:#}")).into()),
-        };
+    for (release, made) in images {
         match made {
             Ok(()) => releases.push(release),
             Err(error) if error.is::<Missing>() => run.skip(release.name(), format!("{error:#}")),
