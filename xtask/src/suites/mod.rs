@@ -5,6 +5,7 @@ mod bed;
 mod breadth;
 mod carry;
 mod crash;
+mod delta;
 mod direct;
 mod evaluate;
 mod faults;
@@ -57,6 +58,7 @@ pub const ALL: &[Suite] = &[
     Suite { name: "direct", releases: &Release::ALL, run: direct::run },
     Suite { name: "evaluate", releases: &Release::ALL, run: evaluate::run },
     Suite { name: "carry", releases: &Release::ALL, run: carry::run },
+    Suite { name: "delta", releases: &[Release::Trixie], run: delta::run },
     Suite { name: "fleet", releases: &[Release::Trixie], run: fleet::run },
     Suite { name: "bed", releases: &Release::ALL, run: bed::run },
 ];
