@@ -118,14 +118,23 @@ fn on_a(scene: &Scene, kernel: &Kernel, folder: &Path) -> Result<Snapshot> {
     machine.snapshot(disks)
 }
 
+/// A command and the end of what has the activation in hand: the command may see the last state before the disk has it.
+fn to_its_end(command: &str) -> String {
+    let goes_on = "systemctl list-units --plain --no-legend 'firn-activate-*' | grep -q .";
+    format!("{command}; code=$?; while {goes_on}; do sleep 0.2; done; exit $code")
+}
+
 /// How long a command takes from the first state of its journal to its end.
 fn length(kernel: &Kernel, folder: &Path, from: &Snapshot, command: &str, name: &str) -> Result<Duration> {
     let (machine, disks) = Machine::go_on(kernel, folder, name, from)?;
-    let id = machine.begin(command)?;
+    let id = machine.begin(&to_its_end(command))?;
     machine.wait(id, |_| true)?.context("no journal")?;
     let start = Instant::now();
     let is_last = |said: &Said| matches!(said, Said::Synced(state) if rank(state) == rank("done"));
-    machine.wait(id, is_last)?.context("it did not come to its end")?;
+    if machine.wait(id, is_last)?.is_none() {
+        let ended = machine.ended(id)?;
+        bail!("it ended with {} and did not come to its end: {}", ended.code, ended.stderr);
+    }
     let length = start.elapsed();
     machine.cut_power()?;
     disks.iter().try_for_each(fs::remove_file)?;
@@ -135,7 +144,7 @@ fn length(kernel: &Kernel, folder: &Path, from: &Snapshot, command: &str, name: 
 /// Cuts the power of a machine and looks at what boots; gives what its journal says then.
 fn one(kernel: &Kernel, folder: &Path, from: &Snapshot, cut: &Cut, lengths: &Lengths, name: &str) -> Result<String> {
     let (machine, disks) = Machine::go_on(kernel, folder, name, from)?;
-    let id = machine.begin(cut.command)?;
+    let id = machine.begin(&to_its_end(cut.command))?;
     // The shortest states may be over before they are seen: the cut comes a little later then.
     let comes = match cut.moment {
         Moment::Synced(wanted) => {
