@@ -4,6 +4,10 @@
 //! [`Write`](std::io::Write) and [`Spool`]. A closure is read from a firn file or an export stream, *proven* (every path
 //! recomputed from its content), and only a proven one can be written to a store.
 
+// What tests generate is in files that integration tests take in too.
+#[cfg(test)]
+extern crate self as firn_core;
+
 pub mod archive;
 mod closure;
 pub mod codec;

@@ -236,3 +236,35 @@ fn a_firn_file_that_is_cut_or_flipped_anywhere_is_refused() {
     }
     refused(&[&good[..], b"\n"].concat(), "with a byte behind it".into());
 }
+
+#[test]
+fn a_delta_that_is_cut_or_flipped_anywhere_is_refused_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (base, delta, out) = (at("base.firn"), at("delta.firn"), at("out.firn"));
+    // Without a dictionary, which would be unpacked hundreds of times.
+    let page = fixtures().join("../v1/page.firn");
+    assert_eq!(firn(&["convert", "--low-memory", page.to_str().unwrap(), &base]).0, 0);
+    let good = fs::read(fixtures().join("../v1/deltas/page-server.firn")).unwrap();
+    let apply = |bytes: &[u8]| {
+        fs::write(&delta, bytes).unwrap();
+        let (code, said) = firn(&["convert", "--low-memory", "--base", &base, &delta, &out]);
+        assert_eq!(Path::new(&out).exists(), code == 0, "{said}");
+        (code, said)
+    };
+    assert_eq!(apply(&good).0, 0);
+    fs::remove_file(&out).unwrap();
+    // What is wrong before byte 12 tells another kind of file, or another version of it.
+    let refused = |(code, said): (u8, String), at: usize| {
+        assert!(if at < 12 { code != 0 } else { code == 5 }, "at {at}: {code}: {said}");
+    };
+    for cut in 0..good.len() {
+        refused(apply(&good[..cut]), cut);
+    }
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        refused(apply(&bytes), at);
+    }
+    refused(apply(&[&good[..], b"\n"].concat()), good.len());
+}

@@ -13,7 +13,7 @@ use firn_core::{
     for_each_piece,
     format::{Base, FileWriter, PackedFrame, Section, pack_frame, pack_patch_frame},
     hash::{HashWriter, Sha256},
-    recipe::{EncodedRecipe, Lane, OriginRun, Origins, encode_base},
+    recipe::{self, EncodedRecipe, Lane, OriginRun, Origins},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -57,10 +57,10 @@ pub fn encode_delta(
     sink: &dyn Sink,
 ) -> Result<Encoded, EncodeError> {
     let meter = Meter::begin(sink, Work::Encode, None, None);
-    // Nothing is dense here, as in the reference.
+    // Nothing is dense here, as in the reference; but what stores say of paths that need trust travels.
     let (new, reference) = std::thread::scope(|scope| {
         let reference = scope.spawn(|| Reference::new(base, spool));
-        let new = encode_base(closure, spool);
+        let new = recipe::encode(closure, spool, &mut |_| Ok(false), &mut |_| {});
         (new, reference.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (mut recipe, reference) = (new?, reference?);
