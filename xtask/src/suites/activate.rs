@@ -64,7 +64,16 @@ fn untouched() -> Observed {
 }
 
 const CASES: &[Case] = &[
-    Case { everywhere: true, ..case("B: done", "firn switch B.firn --settle 0s", 0, &["done"], b) },
+    Case {
+        everywhere: true,
+        ..case(
+            "B, as what it changes in A: done",
+            "firn switch B.delta.firn --base A.firn --settle 0s",
+            0,
+            &["done"],
+            b,
+        )
+    },
     case(
         "C1: its check refuses; nothing changed",
         "firn switch C1.export --settle 0s",

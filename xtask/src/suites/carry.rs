@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Checks, Scene, inspected, lay_systems};
+use super::{Checks, Scene, inspected, lay_systems, update};
 use crate::workspace;
 
 /// Packs as root on `desk`; imports and realises as alice on `web`, then over ssh on `far`.
@@ -46,8 +46,8 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         web.root("nix-store --gc >/dev/null 2>&1")?.ok()?;
         web.root(&format!("test -e {output}/bin/switch-to-configuration"))?.ok().map(drop)
     });
+    let far = scene.bed.host(scene.release, "far")?;
     checks.check("over ssh, from desk into a host with stock Nix alone", || {
-        let far = scene.bed.host(scene.release, "far")?;
         desk.root("cd; firn import --store ssh-ng://root@far web.firn")?.ok()?;
         far.root(&format!(
             "nix-store --gc >/dev/null 2>&1; nix-store -qR {root} >/dev/null && nix-store --verify --check-contents"
@@ -55,5 +55,5 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         .ok()?;
         Ok(())
     });
-    Ok(())
+    update::run(&desk, &web, &far, &root, checks)
 }

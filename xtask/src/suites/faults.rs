@@ -62,9 +62,14 @@ impl Into {
     }
 }
 
+/// Everybody, and one user for what is refused before the store is asked.
+const ALL: &[&str] = &["root", "alice"];
+const ALICE: &[&str] = &["alice"];
+
 /// A fault of the machine: what is run around the import, as root.
 struct Fault {
     name: &'static str,
+    who: &'static [&'static str],
     into: &'static [Into],
     /// Before it, on the host of the store. `$disk` is the folder of `--root`, `$who` the user.
     before: &'static str,
@@ -73,6 +78,55 @@ struct Fault {
     /// After it, on the host of the store.
     after: &'static str,
 }
+
+/// A delta, or what is wrong with one. `$named` is `$import` with the file of the base.
+const fn delta(name: &'static str, who: &'static [&'static str], run: &'static str) -> Fault {
+    Fault { name, who, into: &Into::ALL, before: "", run, after: "" }
+}
+
+/// What the store has before the import: the base of a delta, and a way to mend what is damaged in it.
+const HAS_BASE: &str = "$place base.firn >/dev/null 2>&1";
+const HAS_DAMAGED_BASE: &str = "$place base.firn >/dev/null 2>&1; \
+    setup=$(ls -d $store/nix/store/*-setup.sh); cp -p $setup kept; chmod u+w $setup; echo >>$setup";
+const MEND_BASE: &str = "setup=$(ls -d $store/nix/store/*-setup.sh); cat kept >$setup; chmod u-w $setup; \
+    touch -d @1 $setup; chown --reference=kept $setup";
+
+/// Deltas. Those that are refused before the store is asked are told once for both users.
+const DELTAS: &[Fault] = &[
+    delta("a delta", ALL, "$named base.firn delta.firn"),
+    delta("a delta that says nothing new", ALL, "$named good.firn delta-same.firn"),
+    delta("a delta whose base is larger", ALL, "$named larger.firn delta-larger.firn"),
+    delta("a delta whose base is of another system type", ALL, "$named arm.firn delta-arm.firn"),
+    delta(
+        "ten deltas in a chain",
+        ALL,
+        "$named base.firn $(printf -- '--base link-%s.firn ' 1 2 3 4 5 6 7 8 9) link-10.firn",
+    ),
+    Fault {
+        name: "a delta whose base is in the store",
+        who: ALL,
+        into: &[Into::Daemon, Into::Folder],
+        before: HAS_BASE,
+        run: "$import delta.firn",
+        after: "",
+    },
+    Fault {
+        name: "a delta whose base is damaged in the store",
+        who: ALL,
+        into: &[Into::Daemon, Into::Folder],
+        before: HAS_DAMAGED_BASE,
+        run: "$import delta.firn",
+        after: MEND_BASE,
+    },
+    delta("a delta without its base", ALL, "$import delta.firn"),
+    delta("a delta as its own base", ALICE, "$named delta.firn delta.firn"),
+    delta("a delta and another closure", ALICE, "$named arm.firn delta.firn"),
+    delta("a delta and a later version of its base", ALICE, "$named later.firn delta.firn"),
+    delta("a delta and its base, damaged", ALICE, "$named base-flipped.firn delta.firn"),
+    delta("a delta that is cut", ALICE, "$named base.firn delta-cut.firn"),
+    delta("a delta with a flip in its header", ALICE, "$named base.firn delta-flipped-header.firn"),
+    delta("a delta with a flip at its end", ALICE, "$named base.firn delta-flipped-end.firn"),
+];
 
 /// Faults whose message, and what is in the store by then, depend on the moment.
 const VARYING: &[&str] = &[
@@ -89,9 +143,10 @@ const VARYING: &[&str] = &[
 const UNMENDED: &str = "flipped-stream";
 
 const FAULTS: &[Fault] = &[
-    Fault { name: "none", into: &Into::ALL, before: "", run: "$import good.firn", after: "" },
+    Fault { name: "none", who: ALL, into: &Into::ALL, before: "", run: "$import good.firn", after: "" },
     Fault {
         name: "another root is expected",
+        who: ALL,
         into: &Into::ALL,
         before: "",
         run: "$import --expect /nix/store/00000000000000000000000000000000-other.drv good.firn",
@@ -99,6 +154,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "two at once",
+        who: ALL,
         into: &Into::ALL,
         before: "",
         run: "$import good.firn & $import good.firn; code=$?; wait $! && exit $code",
@@ -106,6 +162,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a collector at the same time",
+        who: ALL,
         into: &[Into::Daemon],
         before: "",
         run: "for i in 1 2 3 4; do nix-store --gc >/dev/null 2>&1; done & $import good.firn; code=$?; wait; exit $code",
@@ -113,6 +170,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "killed after 10 ms",
+        who: ALL,
         into: &Into::ALL,
         before: "",
         run: "timeout -s KILL 0.01 $import good.firn; exit 137",
@@ -120,6 +178,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "killed after 50 ms",
+        who: ALL,
         into: &Into::ALL,
         before: "",
         run: "timeout -s KILL 0.05 $import good.firn; exit 137",
@@ -127,6 +186,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "no daemon",
+        who: ALL,
         into: &[Into::Daemon],
         before: "",
         run: "$import --store unix:///nowhere/socket good.firn",
@@ -134,6 +194,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "the daemon dies",
+        who: ALL,
         into: &[Into::Daemon],
         before: "setsid /srv/relay.pl /srv/relay /nix/var/nix/daemon-socket/socket 40000 >/dev/null 2>&1 & until test -S /srv/relay; do :; done",
         run: "$import --store unix:///srv/relay good.firn",
@@ -141,6 +202,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "no such host",
+        who: ALL,
         into: &[Into::Ssh],
         before: "",
         run: "firn import --store ssh-ng://nohost good.firn",
@@ -148,6 +210,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "the line is cut",
+        who: ALL,
         into: &[Into::Ssh],
         before: "",
         run: "NIX_SSHOPTS=\"-o ProxyCommand='/srv/cut %h'\" $import good.firn",
@@ -155,6 +218,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "the disk is full",
+        who: ALL,
         into: &[Into::Folder],
         before: "mount -t tmpfs -o size=100k,mode=777 tmpfs $disk",
         run: "$import good.firn",
@@ -162,6 +226,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "the disk is read-only",
+        who: ALL,
         into: &[Into::Folder],
         before: "mount -t tmpfs -o ro tmpfs $disk",
         run: "$import good.firn",
@@ -169,6 +234,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "no right to write",
+        who: ALL,
         into: &[Into::Folder],
         before: "chown nobody: $disk; chmod 755 $disk",
         run: "$import good.firn",
@@ -176,6 +242,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a link in place of the store",
+        who: ALL,
         into: &[Into::Folder],
         before: "mkdir -p $disk/nix; ln -s /etc $disk/nix/store; chown -R -h $who: $disk",
         run: "$import good.firn",
@@ -183,12 +250,20 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a lock that nobody holds",
+        who: ALL,
         into: &[Into::Folder],
         before: "mkdir -p $disk/nix/var/nix/db; touch $disk/nix/var/nix/db/big-lock $disk/nix/var/nix/gc.lock; chown -R $who: $disk",
         run: "$import good.firn",
         after: "",
     },
-    Fault { name: "a live store", into: &[Into::Folder], before: "", run: "firn import --root / good.firn", after: "" },
+    Fault {
+        name: "a live store",
+        who: ALL,
+        into: &[Into::Folder],
+        before: "",
+        run: "firn import --root / good.firn",
+        after: "",
+    },
 ];
 
 /// All rows.
@@ -199,23 +274,20 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     far.root("echo PerSourcePenalties no >>/etc/ssh/sshd_config; systemctl restart sshd")?.ok()?;
     far.fate("wait")?;
     let mut rows = Vec::new();
-    for fault in FAULTS {
-        for who in ["root", "alice"] {
+    let mut tell = |fault: &Fault, run: &str| {
+        for who in fault.who {
             for into in fault.into {
                 let place = Place { near: &near, far: &far, who, into: *into };
-                rows.extend(place.row(fault, fault.run, checks));
+                rows.extend(place.row(fault, run, checks));
             }
         }
+    };
+    for fault in FAULTS.iter().chain(DELTAS) {
+        tell(fault, fault.run);
     }
     for injury in INJURIES {
-        let run = format!("$import {injury}");
-        let fault = Fault { name: injury, into: &Into::ALL, before: "", run: "", after: "" };
-        for who in ["root", "alice"] {
-            for into in Into::ALL {
-                let place = Place { near: &near, far: &far, who, into };
-                rows.extend(place.row(&fault, &run, checks));
-            }
-        }
+        let fault = Fault { name: injury, who: ALL, into: &Into::ALL, before: "", run: "", after: "" };
+        tell(&fault, &format!("$import {injury}"));
     }
     let page = rows.iter().fold(HEAD.to_owned(), |page, row| page + row + "\n");
     checks.check("the store that went through all of it is whole", || {
@@ -266,12 +338,15 @@ impl Place<'_> {
 
     fn variables(&self) -> String {
         let who = self.who;
-        let target = match self.into {
-            Into::Daemon => String::new(),
-            Into::Ssh => "--store ssh-ng://far".into(),
-            Into::Folder => "--root $disk".into(),
+        let (target, store) = match self.into {
+            Into::Daemon => ("", ""),
+            Into::Ssh => ("--store ssh-ng://far", ""),
+            Into::Folder => ("--root $disk", "$disk"),
         };
-        format!("cd /srv; who={who}; disk=/srv/disk-{who}; import=\"firn import {target}\"; ")
+        format!(
+            "cd /srv; who={who}; disk=/srv/disk-{who}; store={store}; import=\"firn import {target}\"; \
+             named=\"$import --base\"; place=\"runuser -u $who -- env HOME=$(getent passwd $who | cut -d: -f6) $import\"; "
+        )
     }
 
     fn import(&self, run: &str) -> Result<Ended> {
@@ -309,9 +384,10 @@ impl Place<'_> {
         let mut row = None;
         checks.check(&format!("{}, {}, {}", fault.name, self.who, self.into.name()), || {
             self.clean()?;
-            let before = self.state()?;
+            let empty = self.state()?;
             let variables = self.variables();
             self.store().root(&format!("{variables}{}", fault.before))?.ok().context("make the fault")?;
+            let before = if fault.before.contains("$place") { self.state()? } else { empty };
             let ended = self.import(run);
             self.store().root(&format!("{variables}{}", fault.after))?.ok().context("mend it")?;
             let ended = ended?;

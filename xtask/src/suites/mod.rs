@@ -16,6 +16,7 @@ mod observed;
 mod power;
 pub mod survival;
 mod systems;
+mod update;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

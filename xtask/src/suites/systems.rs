@@ -50,8 +50,8 @@ fn lay_script(host: &Host<'_>) -> Result<&'static str> {
     Ok("--arg realSwitch ./script.pl")
 }
 
-/// A folder with `NAME.firn` or `NAME.export` of every system; `arm.firn`, A for another kind of machine; `fleet.firn`,
-/// with B for each host of the fleet; and `built`, a stream with everything that can be built.
+/// A folder with `NAME.firn` or `NAME.export` of every system; `B.delta.firn`, B against A; `arm.firn`, A for another kind
+/// of machine; `fleet.firn`, with B for each host of the fleet; and `built`, a stream with everything that can be built.
 ///
 /// Derivations are the same under every version of Nix, so the first suite that asks makes it for all.
 fn folder(scene: &Scene, script: Script) -> Result<&'static Path> {
@@ -75,6 +75,7 @@ fn make(scene: &Scene, script: Script) -> Result<PathBuf> {
          pack() {{ firn pack --quiet --file nix --arg tools ./tools {real} \"$@\"; }}
          instantiate() {{ nix-instantiate nix --arg tools ./tools {real} -A \"$@\" 2>/dev/null; }}
          for system in {packed}; do pack --attr $system -o out/$system.firn; done
+         pack --attr B --base out/A.firn -o out/B.delta.firn
          for system in {exported}; do
            nix-store --export $(nix-store -qR $(instantiate $system)) | zstd -q -1 >out/$system.export
          done
