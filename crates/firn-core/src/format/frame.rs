@@ -80,9 +80,14 @@ impl PackedFrame {
 }
 
 /// Packs a frame as a patch of a run of its reference that begins at `from`.
-pub fn pack_patch_frame(section: Section, raw: &[u8], run: &[u8], from: u64) -> Result<PackedFrame, CodecError> {
+pub fn pack_patch_frame(
+    section: Section,
+    of: PatchOf,
+    raw: &[u8],
+    run: &[u8],
+    from: u64,
+) -> Result<PackedFrame, CodecError> {
     let codec = Codec::Patch { from, len: run.len() as u64 };
-    let of = if section == Section::Sources { PatchOf::Contents } else { PatchOf::Records };
     let packed = Packed { codec, filter: Filter::NONE, bytes: pack_patch(raw, run, of)? };
     Ok(PackedFrame::new(section, raw.len() as u64, packed))
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use firn_core::{
     Blob, Proven, Spool,
-    codec::{Dictionary, Encoding, FramePolicy, patch_memory},
+    codec::{Dictionary, Encoding, FramePolicy, PatchOf, patch_memory},
     for_each_piece,
     format::{Base, FileWriter, PackedFrame, Section, pack_frame, pack_patch_frame},
     hash::{HashWriter, Sha256},
@@ -328,8 +328,13 @@ fn pack(
     let (from, len) = job.run;
     let mut best: Option<PackedFrame> = None;
     if len > 0 {
+        let of = match job.policy {
+            FramePolicy::Contents { lane: Lane::Large, .. } => PatchOf::LargeFile,
+            FramePolicy::Contents { .. } => PatchOf::Contents,
+            FramePolicy::Smallest(_) => PatchOf::Records,
+        };
         let run = reference.run(job.section, from, len, Some(joined), spool)?.unwrap_or_default();
-        best = Some(pack_patch_frame(job.section, raw, &run, from)?);
+        best = Some(pack_patch_frame(job.section, of, raw, &run, from)?);
     }
     let packed = best.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
     if packed > raw.len() / 20 {
