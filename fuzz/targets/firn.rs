@@ -5,7 +5,7 @@
 use firn::{DecodeOptions, FileSpool, Silent, decode, decode_delta};
 use firn_core::{
     MemorySpool, Proven, Spool,
-    codec::{Codec, Filter, Packed},
+    codec::{Codec, Filter, Packed, PatchOf},
     format::{Base, Counts, FileReader, FileWriter, Header, Limits, PackedFrame, Section, pack_patch_frame},
     recipe::encode_base,
 };
@@ -101,8 +101,8 @@ pub(crate) fn delta(mut data: &[u8]) {
             0 => packed(Codec::Stored, bytes.len() as u64),
             1 => packed(Codec::Patch { from, len }, raw_bytes),
             _ => {
-                let run = references[section].get(from as usize..(from + len) as usize).unwrap_or_default();
-                let Ok(frame) = pack_patch_frame(SECTIONS[section], bytes, run, from) else { return };
+                let run = references[section].get(from as usize..from.saturating_add(len) as usize).unwrap_or_default();
+                let Ok(frame) = pack_patch_frame(SECTIONS[section], PatchOf::Records, bytes, run, from) else { return };
                 frame
             }
         };
