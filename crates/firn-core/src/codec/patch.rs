@@ -22,7 +22,7 @@ pub enum PatchOf {
     Records,
     /// Many files: a short copy costs more than its bytes do.
     Contents,
-    /// One large file, or a part of it: from [`COARSE`] on long copies are nearly all.
+    /// One large file, or a part of it: from 6 MiB on long copies are nearly all.
     LargeFile,
 }
 
