@@ -10,8 +10,11 @@ use fs_err as fs;
 
 use crate::bed::{self, Release};
 use crate::dist::{self, Processor, Toolchain};
-use crate::install::Missing;
+use crate::install::{Missing, Need, provide};
 use crate::{boundaries, dependencies, generated, process, sizes, suites, workspace};
+
+const NIX: Need =
+    Need { program: "nix-store", package: "nix-bin", why: "to check store folders that were written without it" };
 
 /// Something that could not be tested here, by the name that `FIRN_ALLOW_SKIP` knows it by.
 struct Skip {
@@ -103,7 +106,15 @@ pub fn test() -> Result<()> {
             "warnings",
         ]))
     });
-    run.stage("tests", |_| process::run(&mut process::cargo(["test", "--workspace", "--locked"])));
+    run.stage("tests", |run| {
+        let mut cargo = process::cargo(["test", "--workspace", "--locked"]);
+        if let Err(error) = provide(&[NIX]) {
+            // The rest is tested all the same.
+            run.skip("nix", format!("{error:#}"));
+            cargo.env("FIRN_ALLOW_SKIP", format!("{},nix", std::env::var("FIRN_ALLOW_SKIP").unwrap_or_default()));
+        }
+        process::run(&mut cargo)
+    });
     run.stage("docs", |_| {
         let mut doc = process::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
         process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
