@@ -190,6 +190,8 @@ impl Nix {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.home.path());
         command.env("NIX_CONF_DIR", self.home.path()).env("NIX_REMOTE", format!("local?root={}", dir.display()));
+        // Debian's nix-bin alone makes no group of build users.
+        command.env("NIX_CONFIG", "build-users-group =");
         command
     }
 
