@@ -4,6 +4,7 @@
 //! stands in a derivation. What this module cannot print back exactly travels raw.
 
 mod aterm;
+pub(crate) mod attributes;
 mod modulo;
 #[cfg(test)]
 mod tests;

@@ -1,24 +1,16 @@
 //! What people call it: a file of /etc by its path there, a unit by the name that systemd knows. The derivations tell.
 
-use crate::derivation::Derivation;
+use crate::derivation::{Derivation, attributes::json_member};
 use std::borrow::Cow;
 
 /// Which path each file of /etc is made from, by what the derivation `etc` says: store path with what may follow, and
 /// the path below /etc. NixOS had lists `sources` and `targets`, then calls of `makeEtcEntry`; others make links.
 pub(super) fn files_of_etc(etc: &Derivation) -> Vec<(Vec<u8>, String)> {
-    let structured = etc.env(b"__json").map(|json| String::from_utf8_lossy(json).into_owned()).unwrap_or_default();
-    let list = |key: &str| match etc.env(key.as_bytes()) {
-        Some(list) => String::from_utf8_lossy(list).split_ascii_whitespace().map(str::to_owned).collect(),
-        None => json_list(&structured, key),
-    };
-    let (sources, targets): (Vec<String>, Vec<String>) = (list("sources"), list("targets"));
+    let (sources, targets) = (list(etc, b"sources"), list(etc, b"targets"));
     if !targets.is_empty() && sources.len() == targets.len() {
         return sources.into_iter().map(String::into_bytes).zip(targets).collect();
     }
-    let command = match etc.env(b"buildCommand") {
-        Some(command) => String::from_utf8_lossy(command),
-        None => Cow::Owned(unescaped(&structured)),
-    };
+    let command = build_command(etc).unwrap_or_default();
     let mut files = Vec::new();
     for line in command.lines() {
         let words = words(line);
@@ -35,10 +27,7 @@ pub(super) fn files_of_etc(etc: &Derivation) -> Vec<(Vec<u8>, String)> {
 
 /// The name of the unit that a derivation makes; `None` where it does not say so.
 pub(super) fn unit(unit: &Derivation) -> Option<String> {
-    let command = match unit.env(b"buildCommand") {
-        Some(command) => String::from_utf8_lossy(command).into_owned(),
-        None => unescaped(&String::from_utf8_lossy(unit.env(b"__json")?)),
-    };
+    let command = build_command(unit)?;
     let said = |word: &String| {
         let name = word.strip_prefix("name=").or_else(|| word.strip_prefix("$out/"))?;
         (!name.is_empty() && !name.contains(['$', '/'])).then(|| name.to_owned())
@@ -68,11 +57,25 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The strings of a list in JSON.
-fn json_list(json: &str, key: &str) -> Vec<String> {
-    let Some((_, list)) = json.split_once(&format!("\"{key}\":[")) else { return Vec::new() };
-    let list = list.split_once("\"]").map_or("", |(list, _)| list);
-    list.strip_prefix('"').map(|list| list.split("\",\"").map(unescaped).collect()).unwrap_or_default()
+/// The shell script that makes it.
+fn build_command(drv: &Derivation) -> Option<Cow<'_, str>> {
+    const KEY: &[u8] = b"buildCommand";
+    if let Some(command) = drv.env(KEY) {
+        return Some(String::from_utf8_lossy(command));
+    }
+    let command = String::from_utf8_lossy(json_member(drv.env(b"__json")?, KEY)?);
+    Some(Cow::Owned(unescaped(command.strip_prefix('"')?.strip_suffix('"')?)))
+}
+
+/// The words of an attribute, or the strings of a structured one.
+fn list(drv: &Derivation, key: &[u8]) -> Vec<String> {
+    if let Some(list) = drv.env(key) {
+        return String::from_utf8_lossy(list).split_ascii_whitespace().map(str::to_owned).collect();
+    }
+    let list = drv.env(b"__json").and_then(|json| json_member(json, key)).unwrap_or_default();
+    let list = String::from_utf8_lossy(list);
+    let strings = list.strip_prefix("[\"").and_then(|list| list.strip_suffix("\"]"));
+    strings.map(|list| list.split("\",\"").map(unescaped).collect()).unwrap_or_default()
 }
 
 /// Text of JSON strings, with the escapes that Nix writes undone.

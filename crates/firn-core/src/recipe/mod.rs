@@ -3,7 +3,6 @@
 //! Nothing that can be computed is stored: the reader recomputes every path from what it reads, which is also the proof.
 //! The layout is described in docs/format.md.
 
-mod attributes;
 mod contents;
 pub(crate) mod hash_text;
 mod input;

@@ -1,14 +1,14 @@
 //! From a record to a derivation: expands values, collects inputs, computes outputs.
 
 use super::{
-    RecipeError, attributes, hash_text,
+    RecipeError, hash_text,
     input::Input,
     state::{ARGS, BUILDER, FIRST_KEY, Known, KnownOutput, Reference, SYSTEM, State, Value},
     token::{self, NameParts},
 };
 use crate::{
     closure::ProvenPath,
-    derivation::{self, Derivation, FixedOutput, Output, hash_modulo, output_path},
+    derivation::{self, Derivation, FixedOutput, Output, attributes, hash_modulo, output_path},
     hash::{Sha256, sha256},
     store_path::{StorePath, StorePathError},
 };

@@ -1,9 +1,9 @@
 //! Attributes of a derivation that are looked up by name: in the environment, or in the JSON of structured ones.
 
-use crate::derivation::Derivation;
+use super::Derivation;
 
 /// Looks a text attribute up.
-pub(super) fn text(drv: &Derivation, key: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn text(drv: &Derivation, key: &[u8]) -> Option<Vec<u8>> {
     if let Some(value) = drv.env(key) {
         return Some(value.to_vec());
     }
@@ -13,7 +13,7 @@ pub(super) fn text(drv: &Derivation, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Names of the outputs that a derivation says it has, sorted; `out` where it says nothing.
-pub(super) fn outputs(drv: &Derivation) -> Vec<Vec<u8>> {
+pub(crate) fn outputs(drv: &Derivation) -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = if let Some(list) = drv.env(b"outputs") {
         list.split(u8::is_ascii_whitespace).filter(|n| !n.is_empty()).map(<[u8]>::to_vec).collect()
     } else if let Some(list) = drv.env(b"__json").and_then(|json| json_member(json, b"outputs")) {
@@ -33,7 +33,7 @@ pub(super) fn outputs(drv: &Derivation) -> Vec<Vec<u8>> {
 
 /// The text of a member of a JSON object, found without nesting limits and without allocation: a guess that the writer
 /// checks, so malformed JSON only costs bytes.
-fn json_member<'a>(json: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn json_member<'a>(json: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let mut at = skip_space(json, 0);
     if json.get(at) != Some(&b'{') {
         return None;
