@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
+mod page;
+
 use firn_core::{
     MemorySpool, StorePath,
     codec::{DICTIONARIES, Encoding, FramePolicy},
@@ -12,15 +14,8 @@ use std::io::Read;
 
 const PAGE: &str = include_str!("../../../docs/format.md");
 
-/// Bytes of the block that begins with ```` ```hex NAME ````; what follows a semicolon is a comment.
 fn vector(name: &str) -> Vec<u8> {
-    let (_, block) = PAGE.split_once(&format!("```hex {name}\n")).expect("the page has such a block");
-    let (block, _) = block.split_once("```").expect("the block has an end");
-    block
-        .lines()
-        .flat_map(|line| line.split(';').next().unwrap_or_default().split_whitespace())
-        .map(|byte| u8::from_str_radix(byte, 16).expect("two hexadecimal digits"))
-        .collect()
+    page::vector(PAGE, name)
 }
 
 fn root() -> StorePath {

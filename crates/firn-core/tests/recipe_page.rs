@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
+mod page;
+
 use firn_core::{
     MemorySpool, Node, Proven, ProvenPath, Spool, StoreDir, for_each_piece,
     recipe::{DerivationReader, RecipeLimits, SourceList, encode, encode_base},
@@ -10,19 +12,8 @@ use std::io;
 
 const PAGE: &str = include_str!("../../../docs/format-recipe.md");
 
-/// The block that begins with ```` ```KIND NAME ````.
-fn block(name: &str) -> &'static str {
-    let (_, block) = PAGE.split_once(&format!("```{name}\n")).expect("the page has such a block");
-    block.split_once("```").expect("the block has an end").0
-}
-
-/// Bytes of a block; what follows a semicolon is a comment.
 fn vector(section: &str) -> Vec<u8> {
-    block(&format!("hex {section}"))
-        .lines()
-        .flat_map(|line| line.split(';').next().unwrap_or_default().split_whitespace())
-        .map(|byte| u8::from_str_radix(byte, 16).expect("two hexadecimal digits"))
-        .collect()
+    page::vector(PAGE, section)
 }
 
 fn decode(spool: &mut MemorySpool) -> Vec<ProvenPath> {
@@ -57,10 +48,10 @@ fn text(path: &ProvenPath, spool: &MemorySpool) -> String {
 fn the_sections_of_the_page_are_the_closure_that_it_shows() {
     let mut spool = MemorySpool::new();
     let paths = decode(&mut spool);
-    let shown: Vec<&str> = block("text paths").lines().collect();
+    let shown: Vec<&str> = page::block(PAGE, "text paths").lines().collect();
     assert_eq!(paths.iter().map(|path| path.path().to_string()).collect::<Vec<_>>(), shown);
     let derivations = paths.iter().filter(|path| path.is_derivation());
-    for (path, shown) in derivations.zip(block("text derivations").lines()) {
+    for (path, shown) in derivations.zip(page::block(PAGE, "text derivations").lines()) {
         assert_eq!(text(path, &spool), shown);
     }
 }

@@ -3,22 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "../../firn-core/tests/page/mod.rs"]
+mod page;
+
 use firn::{DecodeOptions, FileSpool, Silent, decode_delta};
 use firn_core::{
     MemorySpool, Proven, Spool, StoreDir, export,
     format::{FileReader, FileWriter, Limits},
     recipe::{DerivationReader, RecipeLimits, SourceList},
 };
+use page::vector;
 
 const FORMAT: &str = include_str!("../../../docs/format.md");
 const RECIPE: &str = include_str!("../../../docs/format-recipe.md");
-
-/// Bytes of the block that begins with ```` ```hex NAME ````; what follows a semicolon is a comment.
-fn vector(page: &str, name: &str) -> Vec<u8> {
-    let block = page.split_once(&format!("```hex {name}\n")).unwrap().1.split_once("```").unwrap().0;
-    let bytes = block.lines().flat_map(|line| line.split(';').next().unwrap().split_whitespace());
-    bytes.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
-}
 
 /// The closure of the page's sections, after one word of one of them was changed or not.
 fn closure(words: &[(&str, &str, &str)], spool: &mut dyn Spool) -> Proven {
