@@ -98,7 +98,8 @@ impl Ended {
     }
 }
 
-fn tail(text: &str) -> String {
+/// The last lines of what a program said.
+pub fn tail(text: &str) -> String {
     let lines: Vec<_> = text.trim_end().lines().collect();
     lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n      ")
 }
@@ -373,6 +374,14 @@ impl Host<'_> {
             return Err(anyhow!("{}", ended.stderr));
         }
         Ok(fs::write(to, ended.stdout)?)
+    }
+
+    /// Carries a file of the host to another one.
+    pub fn carry(&self, from: &str, other: &Host<'_>, to: &str) -> Result<()> {
+        let carried = self.bed.work.join(format!("carried-{}", other.name));
+        self.pull(from, &carried)?;
+        other.push(&carried, to)?;
+        Ok(fs::remove_file(&carried)?)
     }
 
     /// `cut` the cable, `restore` it, `kill` (power cut) and `boot` the host, `wait` until it answers.

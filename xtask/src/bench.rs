@@ -36,7 +36,7 @@ pub fn switching() -> Result<()> {
 /// Measures and writes the page.
 pub fn run() -> Result<()> {
     install::provide(&[
-        Need { program: "nix-store", package: "nix-bin", why: "the stock tool to compare with" },
+        Need::nix("the stock tool to compare with"),
         Need { program: "xz", package: "xz-utils", why: "the stock tool to compare with" },
         Need { program: "/usr/bin/time", package: "time", why: "to measure peak memory" },
     ])?;

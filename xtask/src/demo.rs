@@ -83,9 +83,7 @@ fn hosts() -> Result<()> {
     line(&desk, "root", &format!("{web_system} --attr C4 -o bad.firn"))?;
     line(&desk, "root", &format!("{web_system} --attr B -o better.firn"))?;
     for name in ["web.firn", "bad.firn", "better.firn"] {
-        let carried = workspace::file("target/demo").join(name);
-        desk.pull(&format!("/root/{name}"), &carried)?;
-        web.push(&carried, &format!("/home/alice/{name}"))?;
+        desk.carry(&format!("/root/{name}"), &web, &format!("/home/alice/{name}"))?;
     }
     println!("\n(the files are carried to the host \"web\")");
     line(&web, "alice", "firn inspect web.firn")?;

@@ -32,6 +32,13 @@ pub struct Need {
     pub why: &'static str,
 }
 
+impl Need {
+    /// Stock Nix on this machine.
+    pub const fn nix(why: &'static str) -> Self {
+        Self { program: "nix-store", package: "nix-bin", why }
+    }
+}
+
 /// Is this process root?
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)

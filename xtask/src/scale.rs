@@ -43,7 +43,7 @@ const MEMORY: [u64; 2] = [300_000, 150_000];
 /// Measures and writes the page. `only` names closures to measure; rows of the others stay.
 pub fn run(folder: Option<&Path>, text: Option<&Path>, only: &[String]) -> Result<()> {
     install::provide(&[
-        Need { program: "nix-store", package: "nix-bin", why: "to check what was imported" },
+        Need::nix("to check what was imported"),
         Need { program: "xz", package: "xz-utils", why: "the stock tool to compare with" },
         Need { program: "/usr/bin/time", package: "time", why: "to measure time and memory" },
     ])?;

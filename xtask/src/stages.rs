@@ -13,9 +13,6 @@ use crate::dist::{self, Processor, Toolchain};
 use crate::install::{Missing, Need, provide};
 use crate::{boundaries, dependencies, generated, process, sizes, suites, workspace};
 
-const NIX: Need =
-    Need { program: "nix-store", package: "nix-bin", why: "to check store folders that were written without it" };
-
 /// Something that could not be tested here, by the name that `FIRN_ALLOW_SKIP` knows it by.
 struct Skip {
     name: &'static str,
@@ -108,7 +105,7 @@ pub fn test() -> Result<()> {
     });
     run.stage("tests", |run| {
         let mut cargo = process::cargo(["test", "--workspace", "--locked"]);
-        if let Err(error) = provide(&[NIX]) {
+        if let Err(error) = provide(&[Need::nix("to check store folders that were written without it")]) {
             // The rest is tested all the same.
             run.skip("nix", format!("{error:#}"));
             cargo.env("FIRN_ALLOW_SKIP", format!("{},nix", std::env::var("FIRN_ALLOW_SKIP").unwrap_or_default()));
@@ -146,7 +143,7 @@ pub fn test() -> Result<()> {
         return run.close();
     }
     match firn {
-        Some(firn) => drop(run.stage("end to end", |run| end_to_end(run, &releases, &firn))),
+        Some(firn) => drop(run.stage("end to end", |run| run.tally(&suites::run(&releases, &[], &firn)))),
         None => run.failures.push("end to end: no static firn".to_owned()),
     }
     run.close()
@@ -161,8 +158,7 @@ pub fn nightly() -> Result<()> {
     for suites::Nightly { suite, needs } in suites::NIGHTLY {
         run.stage(suite.name, |run| {
             needs()?;
-            let tally = suites::run(suite.releases, &[suite.name.to_owned()], &firn);
-            run.tally(&tally)
+            run.tally(&suites::run(suite.releases, &[suite.name.to_owned()], &firn))
         });
     }
     run.close()
@@ -195,8 +191,4 @@ fn releases(run: &mut Run, images: Result<[(Release, Result<()>); 3]>) -> Result
         }
     }
     Ok(releases)
-}
-
-fn end_to_end(run: &mut Run, releases: &[Release], firn: &Path) -> Result<()> {
-    run.tally(&suites::run(releases, &[], firn))
 }

@@ -40,10 +40,8 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         .ok()
         .map(drop)
     });
-    let carried = workspace::file(&format!("target/breadth-{}-{}.firn", scene.release.name(), std::process::id()));
-    desk.pull("/home/alice/all.firn", &carried)?;
-    web.push(&carried, "/home/alice/all.firn")?;
-    fs_err::remove_file(&carried)?;
+    let carry = |name: &str| desk.carry(&format!("/home/alice/{name}"), &web, &format!("/home/alice/{name}"));
+    carry("all.firn")?;
     checks.step("alice imports it on another host", || web.alice("firn import all.firn")?.ok())?;
     checks.check("stock Nix verifies the contents there, and has the same closure", || {
         web.root("nix-store --verify --check-contents")?.ok()?;
@@ -55,12 +53,6 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         Ok(())
     });
     let trusting = instantiate("trusting")?;
-    let carry = |name: &str| {
-        let file = workspace::file(&format!("target/{}-{}-{name}", scene.release.name(), std::process::id()));
-        desk.pull(&format!("/home/alice/{name}"), &file)?;
-        web.push(&file, &format!("/home/alice/{name}"))?;
-        anyhow::Ok(fs_err::remove_file(&file)?)
-    };
     let files = || web.root("ls /nix/store | wc -l")?.ok();
     checks.check("an output among the sources is named as needing trust", || {
         let ended = desk.alice(&format!("firn pack {trusting} -o trusting.firn"))?;

@@ -3,7 +3,6 @@
 use anyhow::{Result, ensure};
 
 use super::{Checks, Scene, inspected, lay_systems, update};
-use crate::workspace;
 
 /// Packs as root on `desk`; imports and realises as alice on `web`, then over ssh on `far`.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
@@ -23,10 +22,7 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         desk.root(&format!("cd; ln -s {output} result; firn pack ./result -o - | cmp web.firn -"))?.ok()?;
         Ok(())
     });
-    let carried = workspace::file(&format!("target/carried-{}-{}.firn", scene.release.name(), std::process::id()));
-    desk.pull("/root/web.firn", &carried)?;
-    web.push(&carried, "/home/alice/web.firn")?;
-    fs_err::remove_file(&carried)?;
+    desk.carry("/root/web.firn", &web, "/home/alice/web.firn")?;
     checks.step("alice imports it", || web.alice("firn import web.firn")?.ok())?;
     checks.check("a collector that runs at once keeps it", || {
         let before = web.root("nix-store --gc >/dev/null 2>&1; ls /nix/store")?.ok()?;

@@ -3,7 +3,6 @@
 use anyhow::{Result, ensure};
 
 use super::{Checks, Scene, inspected, lay_systems, systems};
-use crate::workspace;
 
 /// Packs on `desk` against what `web` runs, switches `web` by it.
 pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
@@ -42,10 +41,7 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         ensure!(update < 1000 && update * 5 < whole, "{update} bytes against {whole}");
         Ok(())
     })?;
-    let carried = workspace::file(&format!("target/delta-{}-{}.firn", scene.release.name(), std::process::id()));
-    desk.pull("/root/update.firn", &carried)?;
-    web.push(&carried, "/root/update.firn")?;
-    fs_err::remove_file(&carried)?;
+    desk.carry("/root/update.firn", &web, "/root/update.firn")?;
     checks.check("what it changes is shown before anything is done", || {
         let ended = web.root("cd; firn switch --dry-run update.firn")?;
         ensure!(ended.stderr.contains("against current: "), "{}", ended.stderr);

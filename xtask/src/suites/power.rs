@@ -1,6 +1,6 @@
 //! Power cuts that lose the page cache, on virtual machines with disks: at every state of the journal, as soon as it is
-//! on the disk, and at moments of a switch and of a revert. What has to be so after
-//! each is what the suite `crash` wants, and every path of the store has its contents.
+//! on the disk, and at moments of a switch and of a revert. What has to be so after each is what the suite `crash` wants, and
+//! every path of the store has its contents.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 
 use super::Checks;
 use crate::bed::Host;
-use crate::workspace;
 
 const COUNT: &str = "sqlite3 /nix/var/nix/db/db.sqlite 'select count(*) from ValidPaths'";
 /// Only what has a root of somebody else stays.
@@ -25,10 +24,7 @@ pub(super) fn run(desk: &Host<'_>, web: &Host<'_>, far: &Host<'_>, a: &str, chec
         let output = desk.root(&format!("nix-store -q --outputs {b}"))?.ok()?;
         Ok((b, output))
     })?;
-    let carried = workspace::file(&format!("target/carried-{}-{}.tar", web.name(), std::process::id()));
-    desk.pull("/root/updates.tar", &carried)?;
-    web.push(&carried, "/home/alice/updates.tar")?;
-    fs_err::remove_file(&carried)?;
+    desk.carry("/root/updates.tar", web, "/home/alice/updates.tar")?;
     web.alice("tar -xf updates.tar")?.ok()?;
     checks.check("packed against the .drv in the store, or with its base from standard input, it is the same file", || {
         desk.root(&format!(

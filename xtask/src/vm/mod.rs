@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::bed::{Ended, Shell, until};
+use crate::bed::{Ended, Shell, tail, until};
 use crate::process;
 use parts::Kernel;
 
@@ -179,9 +179,7 @@ impl Machine {
         self.messages.recv_timeout(PATIENCE).map_err(|_| {
             let console = fs::read(self.files.with_extension("console")).unwrap_or_default();
             let console = String::from_utf8_lossy(&console);
-            let lines: Vec<_> = console.lines().rev().take(8).collect();
-            let lines: Vec<_> = lines.into_iter().rev().collect();
-            anyhow::anyhow!("{} says nothing; its console: {}", self.name, lines.join("\n      "))
+            anyhow::anyhow!("{} says nothing; its console: {}", self.name, tail(&console))
         })
     }
 
