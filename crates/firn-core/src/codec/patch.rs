@@ -31,15 +31,16 @@ pub fn pack_patch(raw: &[u8], reference: &[u8], of: PatchOf) -> Result<Vec<u8>, 
     let total = raw.len() + reference.len();
     // A window that holds both, so that no part of the reference is out of reach at the end of the frame.
     let window_log = total.max(1 << 10).next_power_of_two().trailing_zeros().min(27);
-    let coarse = total >= if of == PatchOf::Contents { TREE } else { COARSE };
+    let long = total >= if of == PatchOf::Contents { TREE } else { COARSE };
+    let coarse = long && total < TREE;
     let mut parameters = vec![
-        CParameter::CompressionLevel(if coarse && total < TREE { 12 } else { 16 }),
+        CParameter::CompressionLevel(if coarse { 12 } else { 16 }),
         CParameter::WindowLog(window_log),
         CParameter::ContentSizeFlag(false),
         CParameter::ChecksumFlag(false),
         CParameter::DictIdFlag(false),
     ];
-    if coarse {
+    if long {
         parameters.push(CParameter::EnableLongDistanceMatching(true));
     } else {
         // Levels 17 to 19 take two to four times as long, and are larger for files.
@@ -50,7 +51,7 @@ pub fn pack_patch(raw: &[u8], reference: &[u8], of: PatchOf) -> Result<Vec<u8>, 
             CParameter::TargetLength(999),
         ]);
     }
-    if coarse && total < TREE {
+    if coarse {
         parameters.extend([CParameter::LdmHashRateLog(3), CParameter::LdmMinMatch(96)]);
     }
     let memory = |_| CodecError::Memory { bytes: patch_memory(total as u64) };

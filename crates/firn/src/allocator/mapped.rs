@@ -21,7 +21,8 @@ pub(super) fn is_large(size: usize, align: usize) -> bool {
 #[expect(unsafe_code, reason = "memory is mapped")]
 #[inline(never)]
 pub(super) fn alloc(layout: Layout) -> *mut u8 {
-    let Some(all) = length(layout.size()).checked_add(HUGE_PAGE) else { return ptr::null_mut() };
+    let len = length(layout.size());
+    let Some(all) = len.checked_add(HUGE_PAGE) else { return ptr::null_mut() };
     // SAFETY: the kernel picks the place. What is cut off at both ends is of this mapping, and nobody has seen it.
     unsafe {
         let Ok(begin) = mmap_anonymous(ptr::null_mut(), all, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
@@ -30,7 +31,6 @@ pub(super) fn alloc(layout: Layout) -> *mut u8 {
         };
         let before = begin.align_offset(HUGE_PAGE);
         let here = begin.byte_add(before);
-        let len = length(layout.size());
         // Where these fail, more address space is taken, and pages are small.
         if before > 0 {
             let _ = munmap(begin, before);

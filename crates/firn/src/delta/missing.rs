@@ -69,14 +69,15 @@ impl<'a> Seen<'a> {
 
     /// The sentence.
     pub(super) fn error(self) -> CommandError {
-        let mut there = self.places.clone();
+        let wanted = self.list(self.wanted);
+        let mut there = self.places;
         if !self.files.is_empty() {
-            there.push(some(self.files.clone()));
+            there.push(some(self.files));
         }
         if there.is_empty() {
             there.push("no file of it was named".to_owned());
         }
-        let text = format!("it is a delta, and its base {} is missing: {}", self.list(self.wanted), there.join("; "));
+        let text = format!("it is a delta, and its base {wanted} is missing: {}", there.join("; "));
         CommandError::new(ExitCode::Incomplete, text)
             .hint(if self.imported {
                 "send that base: import its file first, or hand it over with --base FILE or --base-dir DIR"
