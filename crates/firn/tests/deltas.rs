@@ -118,6 +118,25 @@ fn a_missing_base_is_told_with_what_is_there_instead() {
 }
 
 #[test]
+fn a_damaged_file_in_a_folder_of_bases_hides_no_good_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    assert!(convert(&[&a], &b, &dir.path().join("delta.firn")).status.success());
+    let old = dir.path().join("old");
+    fs::create_dir(&old).unwrap();
+    let bytes = fs::read(&a).unwrap();
+    fs::write(old.join("a-cut.firn"), &bytes[..bytes.len() - 10]).unwrap();
+    let verify = || firn(dir.path(), &["verify", "--base-dir", "old", "delta.firn"]);
+    let output = verify();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("old/a-cut.firn: the file is cut"), "{said}");
+    fs::write(old.join("a-good.firn"), bytes).unwrap();
+    let output = verify();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_base_that_is_damaged_in_the_store_is_told_to_be_repaired_there() {
     let dir = tempfile::tempdir().unwrap();
     let [a, b] = pair(dir.path());

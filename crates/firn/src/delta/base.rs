@@ -133,13 +133,18 @@ impl Session<'_> {
             }
             seen.file(source, &roots);
         }
+        let mut broken = None;
         if let Some(dir) = &bases.folder {
             for path in files(dir) {
                 let Some(roots) = roots_of(&path) else { continue };
                 if wanted.iter().all(|root| roots.contains(root)) {
-                    let input = self.open(Source::File(path))?;
-                    let (closure, _) = self.read_closure(input, spool, bases, depth + 1).about("its base")?;
-                    return Ok(closure.restrict(wanted.to_vec())?);
+                    let input = self.open(Source::File(path));
+                    match input.and_then(|input| self.read_closure(input, spool, bases, depth + 1)) {
+                        Ok((closure, _)) => return Ok(closure.restrict(wanted.to_vec())?),
+                        // Another file, or the store, may have it whole.
+                        Err(error) => broken = broken.or(Some(error)),
+                    }
+                    continue;
                 }
                 seen.file(path.display(), &roots);
             }
@@ -151,7 +156,10 @@ impl Session<'_> {
             }
             seen.store(target);
         }
-        Err(seen.error())
+        match broken {
+            Some(error) => Err(error).about("its base"),
+            None => Err(seen.error()),
+        }
     }
 
     /// The closure of some roots of a store, every path hashed; `None` where the store has not got them or cannot be read.
