@@ -140,7 +140,7 @@ fn run(task: Task) -> Result<()> {
                 println!("{}", bed::image(release)?.display());
             }
         }
-        Task::Sizes { closures, check } => sizes::run(closures.as_deref(), check)?,
+        Task::Sizes { closures, check } => sizes::run(&sizes::build()?, closures.as_deref(), check)?,
         Task::Bench { switching: true } => bench::switching()?,
         Task::Bench { switching: false } => bench::run()?,
         Task::Scale { folder, text, only } => scale::run(folder.as_deref(), text.as_deref(), &only)?,

@@ -22,10 +22,14 @@ Dictionary 1 was made from two of these closures, ekaos and minimal-2019-12; [wh
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-/// Writes the ledger, or only compares the rows of the checkout's own closures.
-pub fn run(closures: Option<&Path>, check: bool) -> Result<()> {
+/// Builds the developer's firn for [`run`].
+pub fn build() -> Result<PathBuf> {
     process::quiet(&mut process::cargo(["build", "--release", "--locked", "--quiet", "--package", "firn"]))?;
-    let firn = workspace::file("target/release/firn");
+    Ok(workspace::file("target/release/firn"))
+}
+
+/// Writes the ledger by any firn of this checkout, or only compares the rows of the checkout's own closures.
+pub fn run(firn: &Path, closures: Option<&Path>, check: bool) -> Result<()> {
     let old = fs::read_to_string(workspace::file(PAGE)).unwrap_or_default();
     let mut files: Vec<PathBuf> =
         FOLDERS.iter().map(|f| exports(&workspace::file(f))).collect::<Result<Vec<_>>>()?.concat();
@@ -35,7 +39,7 @@ pub fn run(closures: Option<&Path>, check: bool) -> Result<()> {
     let mut rows: Vec<(String, String)> = Vec::new();
     for file in &files {
         let name = name(file);
-        let row = row(&firn, file, &name, old.lines().find(|line| line.starts_with(&format!("| {name} |"))), check)?;
+        let row = row(firn, file, &name, old.lines().find(|line| line.starts_with(&format!("| {name} |"))), check)?;
         println!("{row}");
         rows.push((name, row));
     }

@@ -119,7 +119,6 @@ pub fn test() -> Result<()> {
     run.stage("boundaries", |_| boundaries::check());
     run.stage("dependencies", |_| dependencies::check());
     run.stage("generated pages", |_| generated::generate(true));
-    run.stage("size ledger", |_| sizes::run(None, true));
     // Images mostly wait for the network and for disks, builds for processors.
     let prepared = bed::prepare();
     let images = thread::scope(|scope| {
@@ -130,6 +129,7 @@ pub fn test() -> Result<()> {
         images.join().unwrap_or_else(|_| bail!("panicked"))
     });
     let firn = run.stage("x86_64", |_| dist::build(Processor::X86_64, Toolchain::Rustup));
+    run.stage("size ledger", |_| sizes::run(firn.as_deref().context("no static firn")?, None, true));
     run.stage("aarch64", |_| {
         let other = dist::build(Processor::Aarch64, Toolchain::Rustup)?;
         let emulated = || Ok::<_, Error>(process::command(dist::qemu_aarch64()?, [&other]));
