@@ -48,7 +48,7 @@ pub struct Nightly {
     pub needs: fn() -> Result<()>,
 }
 
-/// All suites; those that take longest come first, so that two workers end together.
+/// All suites; those that take longest come first, so that workers end together.
 pub const ALL: &[Suite] = &[
     Suite { name: "crash", releases: &[Release::Trixie], run: crash::run },
     Suite { name: "faults", releases: &[Release::Trixie], run: faults::run },
@@ -184,7 +184,10 @@ pub struct Tally {
     pub seconds: Vec<(String, f64)>,
 }
 
-/// Runs every suite on each of `releases` that it is for, two at a time. An empty `names` means all but the nightly ones.
+/// Suites at once: on two processors, since hosts mostly wait.
+const WORKERS: usize = 3;
+
+/// Runs every suite on each of `releases` that it is for, some at a time. An empty `names` means all but the nightly ones.
 pub fn run(releases: &[Release], names: &[String], firn: &std::path::Path) -> Tally {
     let told = |suite: &&Suite| names.iter().any(|name| name == suite.name);
     let suites: Vec<&Suite> = if names.is_empty() {
@@ -217,7 +220,7 @@ pub fn run(releases: &[Release], names: &[String], firn: &std::path::Path) -> Ta
         tally
     };
     thread::scope(|scope| {
-        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        let workers = [(); WORKERS].map(|()| scope.spawn(worker));
         let mut sum = Tally::default();
         for worker in workers {
             // A worker that panicked has said why; its checks are lost, which is a failure.
