@@ -1,6 +1,9 @@
 //! Hashes out of a text, as bytes of a side stream, and back.
 
-use super::{CodecError, Unpacker};
+use super::{
+    CodecError, Unpacker,
+    runs::{alphanumerics, run},
+};
 use crate::recipe::hash_text::{self, Encoding, LENGTHS};
 use std::io::{self, BufRead, Read};
 
@@ -30,33 +33,34 @@ fn kind(mark: u8) -> Option<(Encoding, usize)> {
 pub(super) fn take_out(text: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut stream = Vec::with_capacity(text.len());
     let mut side = Vec::new();
-    let mut at = 0;
+    // What lies between them is as it was, and copied as a whole.
+    let (mut at, mut copied) = (0, 0);
     while at < text.len() {
         if !text[at].is_ascii_alphanumeric() {
             if is_special(text[at]) {
+                stream.extend_from_slice(&text[copied..at]);
                 stream.extend_from_slice(&[ESCAPE, text[at] | RAISED]);
-            } else {
-                stream.push(text[at]);
+                copied = at + 1;
             }
             at += 1;
             continue;
         }
-        let word = text[at..].iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(text.len() - at);
+        let word = run(&text[at..], alphanumerics);
         // Base 64 has no words of its own: it is looked for where SRI hashes have it.
         let possible = matches!(word, 32 | 40 | 52 | 64 | 103 | 128) || at > 0 && text[at - 1] == b'-';
         let found = if possible { hash_text::find(&text[at..text.len().min(at + 132)]) } else { None };
         match found.and_then(|hash| Some((mark(hash.encoding, hash.bytes.len())?, hash))) {
             Some((mark, hash)) => {
+                stream.extend_from_slice(&text[copied..at]);
                 stream.push(mark);
                 side.extend_from_slice(&hash.bytes);
                 at += hash.len;
+                copied = at;
             }
-            None => {
-                stream.extend_from_slice(&text[at..at + word]);
-                at += word;
-            }
+            None => at += word,
         }
     }
+    stream.extend_from_slice(&text[copied..]);
     (stream, side)
 }
 

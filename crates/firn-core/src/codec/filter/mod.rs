@@ -6,6 +6,7 @@
 
 mod hashes;
 mod reader;
+mod runs;
 mod vocabulary;
 mod words;
 

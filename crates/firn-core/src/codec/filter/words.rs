@@ -2,9 +2,8 @@
 
 use super::{
     CodecError, Unpacker,
-    vocabulary::{Tokens, choose},
+    vocabulary::{Tokens, Vocabulary},
 };
-use foldhash::HashMap;
 use std::io::{self, BufRead, Read};
 
 /// Codes are the bytes from here on.
@@ -36,35 +35,33 @@ pub(super) fn replace(text: &[u8], tokens: Tokens, max_pages: u8) -> Replaced {
         let enough = |pages: &u8| one_byte_codes(usize::from(*pages)) + usize::from(*pages) * PAGE >= words;
         (0..max_pages).find(enough).unwrap_or(max_pages)
     };
-    let words = choose(text, tokens, |words| {
+    let vocabulary = Vocabulary::new(text, tokens);
+    let chosen = vocabulary.choose(|words| {
         let pages = usize::from(pages_for(words));
         (one_byte_codes(pages), pages * PAGE)
     });
-    let pages = pages_for(words.len());
+    let pages = pages_for(chosen.len());
     let one = one_byte_codes(usize::from(pages));
-    let numbers: HashMap<&[u8], usize> = words.iter().enumerate().map(|(number, word)| (*word, number)).collect();
-
     let mut stream = Vec::with_capacity(text.len() / 4 * 3);
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (token, after) = rest.split_at(tokens.take(rest));
-        rest = after;
-        let number = if token.len() < 3 { None } else { numbers.get(token) };
-        match number.map(|n| n.checked_sub(one).map_or(Ok(*n), Err)) {
-            Some(Ok(number)) => stream.push(FIRST + number as u8),
-            Some(Err(paged)) => stream.extend_from_slice(&[FIRST + (one + paged / PAGE) as u8, (paged % PAGE) as u8]),
-            None => {
-                for byte in token {
-                    if *byte >= FIRST {
-                        stream.push(LITERAL);
-                    }
-                    stream.push(*byte);
+    vocabulary.replace(&chosen, |text, word| {
+        if text.is_ascii() {
+            stream.extend_from_slice(text);
+        } else {
+            for byte in text {
+                if *byte >= FIRST {
+                    stream.push(LITERAL);
                 }
+                stream.push(*byte);
             }
         }
-    }
+        match word.map(|n| n.checked_sub(one).map_or(Ok(n), Err)) {
+            Some(Ok(number)) => stream.push(FIRST + number as u8),
+            Some(Err(paged)) => stream.extend_from_slice(&[FIRST + (one + paged / PAGE) as u8, (paged % PAGE) as u8]),
+            None => {}
+        }
+    });
     let mut dictionary = Vec::new();
-    for word in &words {
+    for word in vocabulary.words(&chosen) {
         dictionary.extend_from_slice(word);
         dictionary.push(0);
     }
