@@ -34,7 +34,7 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { threads: crate::default_threads(), codec_memory: 106 << 20, limits: Limits::default() }
+        Self { threads: crate::default_threads(), codec_memory: 94 << 20, limits: Limits::default() }
     }
 }
 

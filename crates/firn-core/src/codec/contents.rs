@@ -13,8 +13,12 @@ const FRAME: u64 = 16 * MIB;
 const DENSE_FRAME: u64 = 4 * MIB;
 /// From so many raw bytes on, small files are packed as a tree: the reader would wait for PPMd7.
 const SLOW: usize = 8 << 20;
-/// Memory of a PPMd7 model of order 16 for each byte of its stream: the least in which it never starts anew (measured).
-const MODEL: u64 = 38;
+/// Memory of a PPMd7 model of order 12 for each byte of its stream, and for [`MORE`] bytes: a tenth above the least in which it
+/// never starts anew (measured).
+const MODEL: u64 = 21;
+/// The same for a stream of markup words.
+const MARKUP_MODEL: u64 = 10;
+const MORE: u64 = 150_000;
 /// Window of LZMA2. A third of a frame costs 0.15 % against all of it, and two encoders fit into the memory of `pack`.
 const WINDOW: u64 = 6 * MIB;
 /// Words of markup, if they take it to three eighths.
@@ -60,7 +64,7 @@ pub(super) fn memory_bytes(lane: Lane, low_memory: bool, raw_bytes: u64) -> u64 
         Lane::Dense => 0,
         Lane::Tree => lzma,
         Lane::Small if raw_bytes >= SLOW as u64 => lzma,
-        Lane::Small => u64::from(model_memory(raw_bytes, MODEL, max_mib)) * MIB,
+        Lane::Small => u64::from(model_memory(raw_bytes + MORE, MODEL, max_mib)) * MIB,
         Lane::Large => lzma.max(u64::from(max_mib) * MIB),
     }
 }
@@ -78,8 +82,8 @@ fn max_model(lane: Lane, low_memory: bool) -> u16 {
     }
 }
 
-fn ppmd(lane: Lane, low_memory: bool, stream: &[u8]) -> Encoding {
-    let memory_mib = model_memory(stream.len() as u64, MODEL, max_model(lane, low_memory));
+fn ppmd(lane: Lane, low_memory: bool, stream: &[u8], model: u64) -> Encoding {
+    let memory_mib = model_memory(stream.len() as u64 + MORE, model, max_model(lane, low_memory));
     Encoding::Ppmd7 { order: if low_memory { 8 } else { 12 }, memory_mib }
 }
 
@@ -90,29 +94,37 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     }
     let mut filtered = Filtered::new(raw);
     filtered.take_hashes()?;
+    let mut model = MODEL;
     let fast = match lane {
         Lane::Small => raw.len() >= SLOW,
         // Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
+        Lane::Large if (raw.len() as u64) < FRAME && filtered.replace_words(MARKUP)? => {
+            model = MARKUP_MODEL;
+            false
+        }
         Lane::Large if (raw.len() as u64) < FRAME => {
-            !filtered.replace_words(MARKUP)?
-                && !is_smaller(ppmd(lane, low_memory, raw), lzma(low_memory), &filtered.stream)?
+            let samples = samples(&filtered.stream);
+            !is_smaller(ppmd(lane, low_memory, &samples, MODEL), lzma(low_memory), &samples)?
         }
         _ => true,
     };
     if !filtered.filter.words {
         filtered.replace_words(letters(if fast { 32 } else { 0 }))?;
     }
-    let encoding = if fast { lzma(low_memory) } else { ppmd(lane, low_memory, &filtered.stream) };
+    let encoding = if fast { lzma(low_memory) } else { ppmd(lane, low_memory, &filtered.stream, model) };
     finish(filtered, encoding, raw)
 }
 
-/// Whether an encoding is smaller by 5 % than another on samples: so much PPMd7 has to gain for the time it takes.
-fn is_smaller(one: Encoding, other: Encoding, raw: &[u8]) -> Result<bool, CodecError> {
+fn samples(raw: &[u8]) -> Vec<u8> {
     const SAMPLE: usize = 128 << 10;
     const SAMPLES: usize = 4;
     let step = raw.len().div_ceil(SAMPLES).max(SAMPLE);
-    let samples: Vec<u8> = raw.chunks(step).flat_map(|chunk| &chunk[..chunk.len().min(SAMPLE)]).copied().collect();
-    let len = |encoding: Encoding| Ok(encoding.pack(&samples, None)?.1.len());
+    raw.chunks(step).flat_map(|chunk| &chunk[..chunk.len().min(SAMPLE)]).copied().collect()
+}
+
+/// Whether an encoding is smaller by 5 % than another on samples: so much PPMd7 has to gain for the time it takes.
+fn is_smaller(one: Encoding, other: Encoding, samples: &[u8]) -> Result<bool, CodecError> {
+    let len = |encoding: Encoding| Ok(encoding.pack(samples, None)?.1.len());
     Ok(len(one)? * 100 < len(other)? * 95)
 }
 
