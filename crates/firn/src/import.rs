@@ -5,8 +5,9 @@ use crate::{
     error::About,
     event::{Event, Sink, Work},
     load::root_names,
+    pack::StorePlace,
 };
-use firn_core::{Proven, ProvenPath};
+use firn_core::{Proven, ProvenPath, StorePath};
 use firn_store::{
     Environment,
     daemon::{self, DaemonError, SessionOptions, StoreUrl},
@@ -152,6 +153,11 @@ pub(crate) fn import_daemon(
     sink: &dyn Sink,
 ) -> Result<Imported, CommandError> {
     let closure = &loaded.closure;
+    if !request.dry_run
+        && let Some(imported) = keep_present(store, closure, request, sink)?
+    {
+        return Ok(imported);
+    }
     sink.event(Event::Begin { work: Work::Query, bytes: None, paths: Some(closure.paths().len() as u64) });
     let plan = store.plan(closure, &mut log_lines(sink))?;
     sink.event(Event::End);
@@ -187,6 +193,31 @@ pub(crate) fn import_daemon(
     }
     imported.round_trips = store.round_trips();
     Ok(imported)
+}
+
+/// Makes the roots of a closure that is all there already, as the database says where it can be read.
+fn keep_present(
+    store: &mut daemon::Session,
+    closure: &Proven,
+    request: &ImportRequest,
+    sink: &dyn Sink,
+) -> Result<Option<Imported>, CommandError> {
+    let StoreTarget::Daemon(url) = &request.target else { return Ok(None) };
+    if !is_local(url) || !is_all_there(url, closure) {
+        return Ok(None);
+    }
+    let links = store.keep_present(closure, &mut log_lines(sink))?;
+    let (present, round_trips) = (closure.paths().len() as u64, store.round_trips());
+    Ok(links.map(|links| Imported { present, added: 0, bytes: 0, links, round_trips }))
+}
+
+/// Whether a database that can be read says that all of a closure is valid. The root is looked for first: seldom it is there.
+fn is_all_there(url: &StoreUrl, closure: &Proven) -> bool {
+    let place = StorePlace::at(url.clone(), closure.store_dir().clone(), environment());
+    let Ok(Some(mut store)) = place.and_then(|place| place.open_without_daemon()) else { return false };
+    let mut valid = |paths: &[StorePath]| store.valid(paths).is_ok_and(|valid| valid.len() == paths.len());
+    let all: Vec<StorePath> = closure.paths().iter().map(|path| path.path().clone()).collect();
+    valid(closure.roots()) && valid(&all)
 }
 
 /// Events of the daemon while it imports: progress, and its log lines as details.

@@ -1,4 +1,4 @@
-//! Adding a proven closure: one flight to ask what is there, one to send what is missing.
+//! Adding a proven closure: one flight to ask what is there, one to send what is missing; none but one if that is nothing.
 
 use super::{
     connection::settled,
@@ -12,6 +12,7 @@ use super::{
 use firn_core::{Proven, ProvenPath, Spool, StorePath};
 use std::{
     collections::HashSet,
+    path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -28,7 +29,7 @@ enum Way {
 struct Sent {
     /// What the daemon said, and the first path that it may be about.
     failure: Option<(StorePath, RemoteError)>,
-    valid: Vec<StorePath>,
+    valid: HashSet<StorePath>,
 }
 
 /// What of a closure is in a store.
@@ -39,9 +40,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn new(closure: &Proven, valid: Vec<StorePath>) -> Self {
-        let valid: HashSet<StorePath> = valid.into_iter().collect();
+    fn new(closure: &Proven, valid: &HashSet<StorePath>) -> Self {
         Self { present: closure.paths().iter().map(|path| valid.contains(path.path())).collect() }
+    }
+
+    /// That of a closure that is all there.
+    fn whole(closure: &Proven) -> Self {
+        Self { present: vec![true; closure.paths().len()] }
     }
 
     /// How many paths are there.
@@ -77,6 +82,10 @@ impl Plan {
         }
         there().map(ProvenPath::path).filter(|path| !below.contains(path)).collect()
     }
+}
+
+fn all(closure: &Proven) -> Vec<&StorePath> {
+    closure.paths().iter().map(ProvenPath::path).collect()
 }
 
 /// What an import did.
@@ -116,15 +125,23 @@ fn keys_of(path: &ProvenPath) -> String {
 }
 
 impl Session {
-    /// Asks which paths of the closure are there. One round trip, the greeting in it.
+    /// Asks which paths of the closure are there, and holds it if it is all there. One round trip, the greeting in it.
     pub fn plan(&mut self, closure: &Proven, events: Events<'_>) -> Result<Plan, DaemonError> {
-        let valid = self.exchange(
-            events,
-            &|_| {},
-            |requests| requests.query_valid_paths(closure.paths().iter().map(ProvenPath::path)),
-            |replies| replies.paths(),
-        )?;
-        Ok(Plan::new(closure, valid))
+        let whole = Plan::whole(closure);
+        let said = self.visit(&whole.tops(closure), Some(&all(closure)), None, events)?;
+        Ok(Plan::new(closure, &said.valid))
+    }
+
+    /// Holds a closure that is there, as a database said, and makes the roots that were asked for. One round trip, the
+    /// greeting in it. `None` where the daemon does not agree: then it is to be imported.
+    pub fn keep_present(&mut self, closure: &Proven, events: Events<'_>) -> Result<Option<Vec<PathBuf>>, DaemonError> {
+        let whole = Plan::whole(closure);
+        let links = self.place_links()?;
+        let said = self.visit(&whole.tops(closure), Some(&all(closure)), Some(&links), events)?;
+        if Plan::new(closure, &said.valid) != whole {
+            return Ok(None);
+        }
+        links.check(&said.known, self.roots()).map(Some)
     }
 
     /// Sends the paths that the plan lacks, in reference order, and checks that the whole closure is there then. Where
@@ -137,13 +154,17 @@ impl Session {
         mut plan: Plan,
         events: Events<'_>,
     ) -> Result<ImportReport, DaemonError> {
-        let (mut without_signatures, signed) = self.check_trust(closure, &plan, events)?;
         let present = plan.present();
+        if present == closure.paths().len() {
+            // Held since it was asked for.
+            return Ok(ImportReport { present, added: 0, bytes: 0 });
+        }
+        let (mut without_signatures, signed) = self.check_trust(closure, &plan, events)?;
         let bytes = plan.missing(closure).map(ProvenPath::nar_size).sum();
         if let Some(first) = signed {
             // Only the daemon knows which keys it accepts: asked of these alone, before anything else comes.
             let sent = self.send(closure, spool, &first, (Way::Each, without_signatures), events)?;
-            plan = Plan::new(closure, sent.valid);
+            plan = Plan::new(closure, &sent.valid);
             let refused = sent.failure.and_then(|(path, source)| {
                 let refused = first.missing(closure).find(|missing| *missing.path() == path)?;
                 refused.content_address().is_none().then(|| (path, keys_of(refused), source))
@@ -159,7 +180,7 @@ impl Session {
         let mut failure = None;
         for way in [Way::Together, Way::Together, Way::Each] {
             let sent = self.send(closure, spool, &plan, (way, without_signatures), events)?;
-            plan = Plan::new(closure, sent.valid);
+            plan = Plan::new(closure, &sent.valid);
             failure = sent.failure;
             if plan.present() == closure.paths().len() {
                 return Ok(ImportReport { present, added: closure.paths().len() - present, bytes });
@@ -267,7 +288,7 @@ impl Session {
                         failure.get_or_insert_with(|| (path.path().clone(), source));
                     }
                 }
-                Ok(Sent { failure, valid: replies.paths()? })
+                Ok(Sent { failure, valid: replies.paths()?.into_iter().collect() })
             },
         );
         progress.tell(events);

@@ -126,13 +126,35 @@ impl Session {
         result.map_err(|error| self.explain(DaemonError::Remote(error)))
     }
 
-    /// Which of the paths are valid.
-    pub fn valid_paths(&mut self, paths: &[StorePath], events: Events<'_>) -> Result<HashSet<StorePath>, DaemonError> {
+    /// One flight: temporary roots for some paths, then which of others are valid, then links that the daemon has to know,
+    /// with all roots that it knows.
+    pub(super) fn visit(
+        &mut self,
+        held: &[&StorePath],
+        asked: Option<&[&StorePath]>,
+        links: Option<&PlacedLinks>,
+        events: Events<'_>,
+    ) -> Result<Visited, DaemonError> {
         self.ask(
             events,
-            |requests| requests.query_valid_paths(paths.iter()),
-            |replies| Ok(replies.paths()?.into_iter().collect()),
+            |requests| {
+                held.iter().try_for_each(|path| requests.add_temp_root(path))?;
+                asked.map_or(Ok(()), |asked| requests.query_valid_paths(asked.iter().copied()))?;
+                links.map_or(Ok(()), |links| links.write(requests))
+            },
+            |replies| {
+                held.iter().try_for_each(|_| replies.number().map(|_| ()))?;
+                let valid = if asked.is_some() { replies.paths()? } else { Vec::new() };
+                let known = links.map_or(Ok(Vec::new()), |links| links.read(replies))?;
+                Ok(Visited { valid: valid.into_iter().collect(), known })
+            },
         )
+    }
+
+    /// Which of the paths are valid.
+    pub fn valid_paths(&mut self, paths: &[StorePath], events: Events<'_>) -> Result<HashSet<StorePath>, DaemonError> {
+        let paths: Vec<&StorePath> = paths.iter().collect();
+        Ok(self.visit(&[], Some(&paths), None, events)?.valid)
     }
 
     /// What the store knows of each path, `None` for those that are not valid: one flight for all.
@@ -149,14 +171,15 @@ impl Session {
         )
     }
 
+    /// Keeps paths, and what they refer to, from collection as long as the session is open, and says which are valid.
+    pub fn hold(&mut self, paths: &[StorePath], events: Events<'_>) -> Result<HashSet<StorePath>, DaemonError> {
+        let paths: Vec<&StorePath> = paths.iter().collect();
+        Ok(self.visit(&paths, Some(&paths), None, events)?.valid)
+    }
+
     /// Keeps paths, and what they refer to, from collection as long as the session is open.
     pub fn add_temp_roots(&mut self, paths: &[StorePath], events: Events<'_>) -> Result<(), DaemonError> {
-        self.exchange(
-            events,
-            &|_| {},
-            |requests| paths.iter().try_for_each(|path| requests.add_temp_root(path)),
-            |replies| paths.iter().try_for_each(|_| replies.number().map(|_| ())),
-        )
+        self.visit(&paths.iter().collect::<Vec<_>>(), None, None, events).map(|_| ())
     }
 
     /// What realising would do. Targets are `/nix/store/x.drv!out`, `x.drv!*`, or plain paths.
@@ -197,19 +220,25 @@ impl Session {
             let targets: Vec<StorePath> = roots.iter().map(|root| root.target.clone()).collect();
             self.valid_paths(&targets, events)?;
         }
-        let mut links = Vec::with_capacity(roots.len());
-        // What the daemon is told of, and what it has to list.
-        let (mut register, mut listed) = (Vec::new(), Vec::new());
+        let links = self.place_links()?;
+        let known = self.visit(&[], None, Some(&links), events)?.known;
+        links.check(&known, &roots)
+    }
+
+    /// Makes the links of roots; those of a remote host are there.
+    pub(super) fn place_links(&self) -> Result<PlacedLinks, DaemonError> {
+        let roots = &self.options.roots;
+        let mut placed = PlacedLinks::default();
         match &self.channel.links {
             Links::Local { gcroots } => {
-                for root in &roots {
+                for root in roots {
                     let link = link_path(&root.place, &self.environment, gcroots.as_deref())?;
                     replace_link(&link, &self.store_dir.display(&root.target))?;
                     if !gcroots.as_ref().is_some_and(|gcroots| link.starts_with(gcroots)) {
-                        register.push(text_of(&link)?);
+                        placed.register.push(text_of(&link)?);
                     }
-                    listed.push(link.clone());
-                    links.push(link);
+                    placed.listed.push(link.clone());
+                    placed.links.push(link);
                 }
             }
             Links::Remote => {
@@ -220,31 +249,18 @@ impl Session {
                 for (process, link) in made {
                     let pending = ssh::pending(process, link);
                     if !link.starts_with("/nix/var/nix/gcroots/") {
-                        register.extend([pending.clone(), link.clone()]);
+                        placed.register.extend([pending.clone(), link.clone()]);
                     }
-                    listed.push(pending.into());
-                    links.push(link.into());
+                    placed.listed.push(pending.into());
+                    placed.links.push(link.into());
                 }
             }
         }
-        let known = self.ask(
-            events,
-            |requests| {
-                register.iter().try_for_each(|link| requests.add_indirect_root(link))?;
-                requests.find_roots()
-            },
-            |replies| {
-                register.iter().try_for_each(|_| replies.number().map(|_| ()))?;
-                replies.roots()
-            },
-        )?;
-        for (link, root) in listed.iter().zip(&roots) {
-            if !known.iter().any(|(seen, path)| *path == root.target && same_link(Path::new(seen), link)) {
-                let link = link.display().to_string();
-                return Err(RootError::Unseen { link, path: root.target.clone() }.into());
-            }
-        }
-        Ok(links)
+        Ok(placed)
+    }
+
+    pub(super) fn roots(&self) -> &[RootRequest] {
+        &self.options.roots
     }
 
     /// Ends the session and waits for a program that leads to the daemon. On a remote host the links of roots take
@@ -257,6 +273,50 @@ impl Session {
             return Err(DaemonError::LinksLeft { peer });
         }
         Ok(())
+    }
+}
+
+/// What a daemon says in one flight.
+pub(super) struct Visited {
+    pub(super) valid: HashSet<StorePath>,
+    /// All roots, with their links.
+    pub(super) known: Vec<(String, StorePath)>,
+}
+
+/// Links of roots that were made, of which the daemon has to know.
+#[derive(Default)]
+pub(super) struct PlacedLinks {
+    links: Vec<PathBuf>,
+    /// What the daemon is told of.
+    register: Vec<String>,
+    /// What it has to list then.
+    listed: Vec<PathBuf>,
+}
+
+impl PlacedLinks {
+    pub(super) fn write(&self, requests: &mut Requests<'_>) -> io::Result<()> {
+        self.register.iter().try_for_each(|link| requests.add_indirect_root(link))?;
+        requests.find_roots()
+    }
+
+    pub(super) fn read(&self, replies: &mut Replies<'_, Incoming>) -> Result<Vec<(String, StorePath)>, DaemonError> {
+        self.register.iter().try_for_each(|_| replies.number().map(|_| ()))?;
+        replies.roots()
+    }
+
+    /// The links, if the daemon lists all of them.
+    pub(super) fn check(
+        self,
+        known: &[(String, StorePath)],
+        roots: &[RootRequest],
+    ) -> Result<Vec<PathBuf>, DaemonError> {
+        for (link, root) in self.listed.iter().zip(roots) {
+            if !known.iter().any(|(seen, path)| *path == root.target && same_link(Path::new(seen), link)) {
+                let link = link.display().to_string();
+                return Err(RootError::Unseen { link, path: root.target.clone() }.into());
+            }
+        }
+        Ok(self.links)
     }
 }
 

@@ -346,8 +346,25 @@ fn what_is_there_is_held_by_one_temporary_root_and_not_sent_again() {
     let report = import(&mut fake.session(closure.store_dir(), vec![]), &closure, &spool).unwrap();
     assert_eq!(report, ImportReport { present: 50, added: 0, bytes: 0 });
     let store = fake.store.lock().unwrap();
-    assert_eq!(store.temporary_roots, [closure.store_dir().display(&closure.roots()[0])]);
-    assert_eq!(store.operations, [31, 44, 31, 31, 11, 31]);
+    let root = closure.store_dir().display(&closure.roots()[0]);
+    assert_eq!(store.temporary_roots, [root.clone(), root]);
+    assert_eq!(store.operations, [11, 31, 44, 31, 11, 31]);
+}
+
+#[test]
+fn what_is_all_there_gets_its_root_in_one_round_trip() {
+    let fake = Fake::start(38, 2, Fault::None);
+    let (closure, spool) = closure(50, false);
+    let root = || vec![RootRequest { place: RootPlace::Link(fake.link()), target: closure.roots()[0].clone() }];
+    let mut session = fake.session(closure.store_dir(), root());
+    assert_eq!(session.keep_present(&closure, &mut |_| {}).unwrap(), None);
+    import(&mut session, &closure, &spool).unwrap();
+    session.close(&mut |_| {}).unwrap();
+    std::mem::take(&mut fake.store.lock().unwrap().operations);
+    let mut session = fake.session(closure.store_dir(), root());
+    assert_eq!(session.keep_present(&closure, &mut |_| {}).unwrap(), Some(vec![fake.link()]));
+    assert_eq!(session.round_trips(), 1);
+    assert_eq!(fake.store.lock().unwrap().operations, [11, 31, 12, 14]);
 }
 
 #[test]
@@ -356,7 +373,7 @@ fn a_daemon_that_loses_step_over_a_path_of_somebody_else_gets_the_rest_again() {
     let (closure, spool) = closure(20, false);
     let report = import(&mut fake.session(closure.store_dir(), vec![]), &closure, &spool).unwrap();
     assert_eq!(report.added, 20);
-    assert_eq!(fake.store.lock().unwrap().operations, [31, 44, 31, 11, 44, 31]);
+    assert_eq!(fake.store.lock().unwrap().operations, [11, 31, 44, 31, 11, 44, 31]);
 }
 
 #[test]

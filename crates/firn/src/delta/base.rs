@@ -151,6 +151,12 @@ impl Session<'_> {
             seen.folder(dir);
         }
         if let Some(target) = &bases.store {
+            // Of an empty difference only the root is new to a daemon: what is gone meanwhile, it will say then.
+            if front.header.roots == wanted
+                && let Some(base) = self.base_on_disk(target, wanted, store_dir, spool)
+            {
+                return Ok(base);
+            }
             if let Some(base) = self.base_in_store(target, wanted, store_dir, spool)? {
                 return Ok(base);
             }
@@ -160,6 +166,20 @@ impl Session<'_> {
             Some(error) => Err(error).about("its base"),
             None => Err(seen.error()),
         }
+    }
+
+    /// As [`Session::base_in_store`], without asking a daemon to hold it; `None` for whatever reason it cannot be read.
+    fn base_on_disk(
+        &self,
+        target: &StoreTarget,
+        roots: &[StorePath],
+        store_dir: &StoreDir,
+        spool: &mut FileSpool,
+    ) -> Option<Proven> {
+        let StoreTarget::Daemon(url) = target else { return None };
+        let place = StorePlace::at(url.clone(), store_dir.clone(), environment()).ok()?;
+        let mut store = place.open_without_daemon().ok()??;
+        read_closure(&mut store, &place, roots, spool, self).ok().map(|(closure, _)| closure)
     }
 
     /// The closure of some roots of a store, every path hashed; `None` where the store has not got them or cannot be read.

@@ -133,15 +133,15 @@ pub(crate) struct Store {
 impl Store {
     /// Keeps paths from collection as long as the store is open, and says which of them are not valid.
     pub(crate) fn hold(&mut self, paths: &[StorePath]) -> Result<Vec<StorePath>, CommandError> {
-        if let Some(session) = &mut self.session {
-            session.add_temp_roots(paths, &mut |_| {})?;
-        }
-        // Only now: what was valid before may be gone.
-        let valid = self.valid(paths)?;
+        let valid = match &mut self.session {
+            Some(session) => session.hold(paths, &mut |_| {})?.into_iter().collect(),
+            None => self.valid(paths)?,
+        };
         Ok(paths.iter().filter(|path| !valid.contains(path)).cloned().collect())
     }
 
-    fn valid(&mut self, paths: &[StorePath]) -> Result<Vec<StorePath>, CommandError> {
+    /// Those paths that are valid.
+    pub(crate) fn valid(&mut self, paths: &[StorePath]) -> Result<Vec<StorePath>, CommandError> {
         match (&mut self.session, &self.database) {
             (Some(session), _) => Ok(session.valid_paths(paths, &mut |_| {})?.into_iter().collect()),
             (None, Some(database)) => Ok(database.valid(paths)?.into_iter().collect()),
