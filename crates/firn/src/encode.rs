@@ -348,7 +348,7 @@ fn text_bytes(closure: &Proven) -> u64 {
 }
 
 /// Whether a file of some size does not compress, from a sample of its middle.
-fn is_dense(spool: &dyn Spool, blob: Blob) -> io::Result<bool> {
+pub(crate) fn is_dense(spool: &dyn Spool, blob: Blob) -> io::Result<bool> {
     if blob.len < PROBED {
         return Ok(false);
     }

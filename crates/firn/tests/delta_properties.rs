@@ -5,9 +5,9 @@
 #[path = "../../firn-core/tests/generated/mod.rs"]
 mod generated;
 
-use firn::{DecodeError, DecodeOptions, EncodeOptions, FileSpool, Silent, decode_delta, encode_delta};
+use firn::{DecodeError, DecodeOptions, EncodeOptions, FileSpool, Silent, decode_delta, encode, encode_delta};
 use firn_core::{
-    MemorySpool, Proven, Spool,
+    Address, ClaimedPath, MemorySpool, Node, Proven, Spool, StoreDir, address_path,
     codec::DICTIONARIES,
     export,
     format::{FileReader, Limits},
@@ -36,6 +36,20 @@ impl Pair {
         let mut out = Vec::new();
         encode_delta(new, base, spool, MemorySpool::new(), dictionary, &options, &mut out, &Silent).unwrap();
         out
+    }
+
+    fn whole(&self, low_memory: bool) -> Vec<u8> {
+        let options = EncodeOptions { threads: 2, low_memory, ..EncodeOptions::default() };
+        let dictionary = DICTIONARIES.last().filter(|_| !low_memory);
+        let mut out = Vec::new();
+        encode(&self.new, &self.spool, MemorySpool::new(), dictionary, &options, &mut out, &Silent).unwrap();
+        out
+    }
+
+    /// Bytes of the whole file, and of what a delta has to say in any case: what it is a delta of, and that contents travel.
+    fn most(&self, low_memory: bool) -> usize {
+        let roots: usize = self.base.roots().iter().map(|root| 21 + root.name().len()).sum();
+        self.whole(low_memory).len() + roots + 24
     }
 
     /// The same paths in another order.
@@ -73,6 +87,57 @@ fn apply_to(
     let options = DecodeOptions { threads, ..DecodeOptions::default() };
     let decoded = decode_delta(reader, base, &mut spool, DICTIONARIES, &options, &Silent)?;
     Ok((decoded.closure, spool))
+}
+
+/// A closure of one tree of files.
+fn tree(files: Vec<(String, Vec<u8>)>, mut spool: MemorySpool) -> (Proven, MemorySpool) {
+    let dir = StoreDir::default();
+    let mut entries: Vec<(Box<[u8]>, Node)> = files
+        .into_iter()
+        .map(|(name, bytes)| (name.into_bytes().into_boxed_slice(), Node::file(spool.put(&bytes).unwrap())))
+        .collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    let content = Node::Directory { entries: entries.into_iter().collect() };
+    let digest = content.nar_hash(&spool).unwrap().0;
+    let path = address_path(&dir, Address::Recursive, &digest, &[], b"source").unwrap().unwrap();
+    let claimed = ClaimedPath { path, references: Vec::new(), content, deriver: None, signatures: Vec::new() };
+    (Proven::new(dir.clone(), None, vec![claimed.prove(&dir, &spool).unwrap()]).unwrap(), spool)
+}
+
+/// So many bytes of every value, or of words.
+fn bytes(seed: u64, len: usize, words: bool) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next)
+        .take(len)
+        .map(|byte| if words { b"aeinorst \n"[byte as usize % 10] } else { byte })
+        .collect()
+}
+
+#[test]
+fn a_delta_of_something_else_is_as_large_as_the_whole_file_at_most() {
+    for (number, (new, base)) in [(12, 12), (3, 40), (40, 1), (1, 1), (25, 8)].into_iter().enumerate() {
+        for seed in 0..4 {
+            let seed = 10 * number as u64 + seed;
+            let pair = Pair::made(&plan(seed, new), &plan(seed + 1_000_000, base));
+            let (delta, most) = (pair.delta(2, true).len(), pair.most(true));
+            assert!(delta <= most, "{new} against {base}, {seed}: {delta} > {most}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_compress_keeps_no_other_file_of_a_delta_from_it() {
+    let images = (0..6).map(|n| (format!("{n}.png"), bytes(n, 100_000, false)));
+    let texts = (0..20).map(|n| (format!("{n}.txt"), bytes(100 + n, 2_000, true)));
+    let (base, spool) = tree(vec![("a".to_owned(), b"a".to_vec())], MemorySpool::new());
+    let (new, spool) = tree(images.chain(texts).collect(), spool);
+    let pair = Pair { new, base, spool };
+    let (delta, most) = (pair.delta(2, true).len(), pair.most(true));
+    assert!(delta <= most, "{delta} > {most}");
 }
 
 proptest! {

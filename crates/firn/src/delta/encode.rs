@@ -3,7 +3,7 @@
 use super::{Reference, pair::pairs, reference::Joined};
 use crate::{
     EncodeError, EncodeOptions, Encoded,
-    encode::{self, Raw, header, manifest},
+    encode::{self, Raw, header, is_dense, manifest},
     event::{Meter, Sink, Work},
     schedule::Budget,
 };
@@ -202,35 +202,22 @@ fn sources(
         rest.clear();
     }
 
+    let paired = travelling.into_iter().map(|(blob, lane)| {
+        let pair = pairs.get(&blob).map_or(Ok(None), place_of)?;
+        // As in a whole file what does not compress would be taken for all of its frame, or spoil its model.
+        let lane = if lane == Lane::Small && is_dense(spool, blob)? { Lane::Dense } else { lane };
+        Ok((blob, lane, pair))
+    });
+    let paired: Vec<_> = paired.collect::<io::Result<_>>()?;
     let mut references: Vec<u64> = Vec::new();
     let mut reference_bytes = 0;
     let mut number = 0;
-    let mut frame: Vec<(Blob, Option<u64>)> = Vec::new();
-    let mut groups: Vec<Group> = Vec::new();
-    let (mut size_of_frame, mut lane_of_frame) = (0, Lane::Small);
-    for (blob, lane) in &travelling {
-        let pair = match pairs.get(blob) {
-            Some(pair) => place_of(pair)?,
-            None => None,
-        };
-        let cost = blob.len + pair.as_ref().map_or(0, size);
-        let alone = *lane == Lane::Large || lane_of_frame == Lane::Large;
-        if !frame.is_empty() && (alone || size_of_frame + cost > FRAME) {
-            groups.push(Group { contents: std::mem::take(&mut frame), lane: lane_of_frame });
-            size_of_frame = 0;
-        }
-        lane_of_frame = *lane;
-        size_of_frame += cost;
-        frame.push((*blob, pair));
-    }
-    if !frame.is_empty() {
-        groups.push(Group { contents: frame, lane: lane_of_frame });
-    }
-    for Group { contents: frame, lane } in groups {
+    for Group { contents: frame, lane } in groups(&paired, size) {
         let from = reference_bytes;
         let mut named = HashSet::new();
         let own = frame.iter().filter_map(|(_, pair)| *pair);
-        let all = own.chain(if lane == Lane::Large { &[][..] } else { &rest }.iter().copied());
+        let offered = if matches!(lane, Lane::Large | Lane::Dense) { &[][..] } else { &rest };
+        let all = own.chain(offered.iter().copied());
         let room = Origins::REFERENCES as usize - references.len();
         for place in all.filter(|place| named.insert(*place)).take(room) {
             references.push(place);
@@ -260,6 +247,26 @@ fn sources(
     let policy = FramePolicy::names(raw.len() as u64, 8);
     jobs.push(Job { section: Section::Origins, number: 0, raw: Raw::Memory(raw), run: (0, 0), policy });
     Ok(joined)
+}
+
+/// Frames of contents: neighbours of one lane, as far as they and what they are like fit into a frame; a large file alone.
+fn groups(paired: &[(Blob, Lane, Option<u64>)], size: impl Fn(&u64) -> u64) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut bytes = 0;
+    for (blob, lane, pair) in paired {
+        let cost = blob.len + pair.as_ref().map_or(0, &size);
+        bytes += cost;
+        match groups.last_mut() {
+            Some(group) if group.lane == *lane && *lane != Lane::Large && bytes <= FRAME => {
+                group.contents.push((*blob, *pair));
+            }
+            _ => {
+                groups.push(Group { contents: vec![(*blob, *pair)], lane: *lane });
+                bytes = cost;
+            }
+        }
+    }
+    groups
 }
 
 /// The part of some blobs, one behind the other, that begins at `start`.
