@@ -16,8 +16,6 @@ const SLOW: usize = 8 << 20;
 /// Memory of a PPMd7 model of order 12 for each byte of its stream, and for [`MORE`] bytes: a tenth above the least in which it
 /// never starts anew (measured).
 const MODEL: u64 = 21;
-/// The same for a stream of markup words.
-const MARKUP_MODEL: u64 = 10;
 const MORE: u64 = 150_000;
 /// Window of LZMA2. A third of a frame costs 0.15 % against all of it, and two encoders fit into the memory of `pack`.
 const WINDOW: u64 = 6 * MIB;
@@ -82,8 +80,8 @@ fn max_model(lane: Lane, low_memory: bool) -> u16 {
     }
 }
 
-fn ppmd(lane: Lane, low_memory: bool, stream: &[u8], model: u64) -> Encoding {
-    let memory_mib = model_memory(stream.len() as u64 + MORE, model, max_model(lane, low_memory));
+fn ppmd(lane: Lane, low_memory: bool, stream: &[u8]) -> Encoding {
+    let memory_mib = model_memory(stream.len() as u64 + MORE, MODEL, max_model(lane, low_memory));
     Encoding::Ppmd7 { order: if low_memory { 8 } else { 12 }, memory_mib }
 }
 
@@ -94,24 +92,20 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     }
     let mut filtered = Filtered::new(raw);
     filtered.take_hashes()?;
-    let mut model = MODEL;
     let fast = match lane {
         Lane::Small => raw.len() >= SLOW,
         // Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
-        Lane::Large if (raw.len() as u64) < FRAME && filtered.replace_words(MARKUP)? => {
-            model = MARKUP_MODEL;
-            false
-        }
+        Lane::Large if (raw.len() as u64) < FRAME && filtered.replace_words(MARKUP)? => false,
         Lane::Large if (raw.len() as u64) < FRAME => {
             let samples = samples(&filtered.stream);
-            !is_smaller(ppmd(lane, low_memory, &samples, MODEL), lzma(low_memory), &samples)?
+            !is_smaller(ppmd(lane, low_memory, &samples), lzma(low_memory), &samples)?
         }
         _ => true,
     };
     if !filtered.filter.words {
         filtered.replace_words(letters(if fast { 32 } else { 0 }))?;
     }
-    let encoding = if fast { lzma(low_memory) } else { ppmd(lane, low_memory, &filtered.stream, model) };
+    let encoding = if fast { lzma(low_memory) } else { ppmd(lane, low_memory, &filtered.stream) };
     finish(filtered, encoding, raw)
 }
 
