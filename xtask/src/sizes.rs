@@ -1,5 +1,8 @@
 //! The size ledger: bytes of firn files against today's way, committed, so that a change of ratio shows in review.
 
+mod deltas;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,38 +31,68 @@ pub fn build() -> Result<PathBuf> {
     Ok(workspace::file("target/release/firn"))
 }
 
+/// One line of a table.
+struct Row {
+    /// Where in the table it stands.
+    order: String,
+    /// What the line begins with: what was measured.
+    key: String,
+    text: String,
+}
+
 /// Writes the ledger by any firn of this checkout, or only compares the rows of the checkout's own closures.
 pub fn run(firn: &Path, closures: Option<&Path>, check: bool) -> Result<()> {
     let old = fs::read_to_string(workspace::file(PAGE)).unwrap_or_default();
-    let mut files: Vec<PathBuf> =
-        FOLDERS.iter().map(|f| exports(&workspace::file(f))).collect::<Result<Vec<_>>>()?.concat();
-    files.extend(closures.map(exports).transpose()?.unwrap_or_default());
-    files.sort_by_key(|file| name(file));
-    files.dedup_by_key(|file| name(file));
-    let mut rows: Vec<(String, String)> = Vec::new();
-    for file in &files {
-        let name = name(file);
-        let row = row(firn, file, &name, old.lines().find(|line| line.starts_with(&format!("| {name} |"))), check)?;
-        println!("{row}");
-        rows.push((name, row));
+    let (old_wholes, old_deltas) = old.split_once(deltas::TITLE).unwrap_or((&old, ""));
+    let mut files: HashMap<String, PathBuf> = HashMap::new();
+    for folder in FOLDERS.map(workspace::file).iter().map(PathBuf::as_path).chain(closures) {
+        files.extend(exports(folder)?.into_iter().map(|file| (name(&file), file)));
     }
+    let folder = workspace::file("target/sizes");
+    fs::create_dir_all(&folder)?;
+    let mut names: Vec<&String> = files.keys().collect();
+    names.sort();
+    let mut wholes = Vec::new();
+    for name in names {
+        let key = format!("| {name} |");
+        let known = old_wholes.lines().find(|line| line.starts_with(&key));
+        let text = row(firn, &files[name], name, known, &folder, check)?;
+        println!("{text}");
+        wholes.push(Row { order: name.clone(), key, text });
+    }
+    let mut deltas = deltas::rows(firn, &files, &folder, old_deltas, check)?;
     if check {
-        let stale: Vec<_> =
-            rows.iter().filter(|(_, row)| !old.lines().any(|line| line == row)).map(|(n, _)| n.as_str()).collect();
+        let stale = wholes.iter().chain(&deltas).filter(|row| !old.lines().any(|line| line == row.text));
+        let stale: Vec<_> = stale.map(|row| row.key.trim_matches([' ', '|'])).collect();
         ensure!(stale.is_empty(), "{PAGE} is stale for {}: run `cargo xtask sizes`", stale.join(", "));
-        return Ok(());
     }
     // Rows of closures that are not at hand stay.
-    for line in old.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| closure")) {
-        let name = line.split('|').nth(1).unwrap_or_default().trim().to_owned();
-        if !rows.iter().any(|(other, _)| *other == name) {
-            rows.push((name, line.to_owned()));
+    keep(&mut wholes, old_wholes, |line| line.split(" | ").next().map(|name| name.trim_start_matches("| ").to_owned()));
+    keep(&mut deltas, old_deltas, deltas::order);
+    if !check {
+        let lines = |rows: &[Row]| rows.iter().map(|row| format!("{}\n", row.text)).collect::<String>();
+        let text = [HEAD, &lines(&wholes), &deltas::head(), &lines(&deltas)].concat();
+        fs::write(workspace::file(PAGE), text)?;
+    }
+    deltas::check_budgets(&deltas)
+}
+
+/// Adds the old rows that were not made again.
+fn keep(rows: &mut Vec<Row>, old: &str, order: impl Fn(&str) -> Option<String>) {
+    for line in old.lines().filter(|line| line.starts_with("| ") && line.contains("**")) {
+        if !rows.iter().any(|row| line.starts_with(&row.key))
+            && let Some(order) = order(line)
+        {
+            rows.push(Row { order, key: line.to_owned(), text: line.to_owned() });
         }
     }
-    rows.sort();
-    let text = HEAD.to_owned() + &rows.iter().map(|(_, row)| format!("{row}\n")).collect::<String>();
-    fs::write(workspace::file(PAGE), text)?;
-    Ok(())
+    rows.sort_by(|a, b| a.order.cmp(&b.order));
+}
+
+/// The numbers in the cells of a row.
+fn numbers(line: &str) -> Vec<Option<u64>> {
+    let cells = line.trim_matches('|').split('|');
+    cells.map(|cell| cell.trim().trim_matches('*').replace(',', "").parse().ok()).collect()
 }
 
 fn exports(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -78,9 +111,7 @@ fn name(file: &Path) -> String {
     name.trim_end_matches(".export.zst").to_owned()
 }
 
-fn row(firn: &Path, file: &Path, name: &str, old: Option<&str>, check: bool) -> Result<String> {
-    let folder = workspace::file("target/sizes");
-    fs::create_dir_all(&folder)?;
+fn row(firn: &Path, file: &Path, name: &str, old: Option<&str>, folder: &Path, check: bool) -> Result<String> {
     let packed = folder.join(format!("{name}.firn"));
     process::quiet(process::command(firn, ["convert", "--quiet"]).args([file, packed.as_path()]))?;
     let report = process::output(process::command(firn, ["inspect", "--json"]).arg(&packed))?;
@@ -92,15 +123,11 @@ fn row(firn: &Path, file: &Path, name: &str, old: Option<&str>, check: bool) -> 
     };
     let derivations = report["derivations"].as_u64().context("inspect --json has no count of derivations")?;
     // What stock tools give does not change: only measured where the page does not have it.
-    let cells: Vec<u64> = old
-        .map(|line| {
-            line.split('|').skip(2).take(3).filter_map(|cell| cell.trim().replace(',', "").parse().ok()).collect()
-        })
-        .unwrap_or_default();
-    let [export, gzip, xz] = match cells.as_slice() {
-        [export, gzip, xz] => [*export, *gzip, *xz],
+    let known = old.map(numbers).unwrap_or_default();
+    let [export, gzip, xz] = match known.as_slice() {
+        [_, Some(export), Some(gzip), Some(xz), ..] => [*export, *gzip, *xz],
         _ if check => bail!("{PAGE} has no row for {name}: run `cargo xtask sizes`"),
-        _ => stock(firn, file, &folder)?,
+        _ => stock(firn, file, folder)?,
     };
     let ratio = |stock: u64| format!("{:.2}", stock as f64 / bytes as f64);
     let coded = section("derivations") + section("hashes");
