@@ -1,6 +1,10 @@
 //! From a proven closure to a firn file: sections are cut into frames, frames are packed on several threads within a
 //! budget of memory. The bytes depend on the closure and the profile alone.
 
+mod records;
+
+pub(crate) use records::{expect_texts, text_len};
+
 use crate::{
     CommandError, ExitCode, Output, Session, StoreTarget,
     delta::encode_delta,
@@ -10,20 +14,18 @@ use crate::{
     spool_file::FileSpool,
 };
 use firn_core::{
-    Blob, Node, Proven, ProvenPath, Spool,
-    codec::{
-        CodecError, DICTIONARIES, Dictionary, Encoding, Filter, FramePolicy, Packed, PrimedEncoder, frame_cuts,
-        is_incompressible,
-    },
+    Blob, Node, Proven, Spool,
+    codec::{CodecError, DICTIONARIES, Dictionary, FramePolicy, frame_cuts, is_incompressible},
     derivation::Derivation,
     format::{Contents, Counts, FileWriter, FormatError, Header, Manifest, PackedFrame, Section, Written, pack_frame},
     recipe::{self, EncodedRecipe, Lane, RecipeError, Told},
 };
+use records::RecordPacker;
 use std::{
     borrow::Cow,
     io::{self, Write},
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
 };
 
 /// Raw bytes of one frame of derivations at most.
@@ -111,10 +113,10 @@ impl Session<'_> {
         EncodeOptions { threads: self.threads(), ..EncodeOptions::default() }
     }
 
-    /// Unpacks the dictionary while the input is read, when a processor is idle: 0.1 s. A delta seldom needs it.
-    pub(crate) fn unpack_dictionary_ahead(&self, low_memory: bool) {
+    /// Makes a packer of records ready while the input is read, when a processor is idle. A delta seldom needs it.
+    pub(crate) fn prime_ahead(&self, low_memory: bool) {
         if !low_memory && self.globals.base.is_empty() {
-            std::thread::spawn(|| DICTIONARIES.last().map(newest_text));
+            records::prime_ahead();
         }
     }
 
@@ -172,22 +174,6 @@ impl Session<'_> {
         output.commit().map_err(failed)?;
         Ok(encoded)
     }
-}
-
-/// The text of the newest dictionary, once it is unpacked.
-static TEXT: OnceLock<Result<Vec<u8>, CodecError>> = OnceLock::new();
-
-fn newest_text(dictionary: &Dictionary<'_>) -> &'static Result<Vec<u8>, CodecError> {
-    TEXT.get_or_init(|| dictionary.raw(FramePolicy::record_memory(0, dictionary.raw_bytes)))
-}
-
-fn dictionary_text(dictionary: &Dictionary<'_>) -> Result<Cow<'static, [u8]>, CodecError> {
-    if DICTIONARIES.last().is_some_and(|newest| newest.id == dictionary.id)
-        && let Ok(text) = newest_text(dictionary)
-    {
-        return Ok(Cow::Borrowed(text));
-    }
-    Ok(Cow::Owned(dictionary.raw(FramePolicy::record_memory(0, dictionary.raw_bytes))?))
 }
 
 /// Bytes that make one frame.
@@ -261,8 +247,7 @@ pub fn encode(
             let (sender, budget, meter) = (sender.clone(), &budget, &meter);
             let memory_mib = FramePolicy::record_memory(text_bytes(closure), dictionary.raw_bytes);
             scope.spawn(move || {
-                let mut packer = RecordPacker { dictionary, memory_mib, budget, meter, sender };
-                packer.run(&pieces);
+                RecordPacker { dictionary, memory_mib, budget, meter, sender }.run(&pieces);
             });
             records
         });
@@ -343,8 +328,8 @@ fn len(blobs: &[Blob]) -> u64 {
 
 /// Bytes of the texts of all derivations.
 fn text_bytes(closure: &Proven) -> u64 {
-    let texts = closure.paths().iter().filter(|path| path.is_derivation()).map(ProvenPath::content);
-    texts.map(|text| if let Node::Regular { contents, .. } = text { contents.len } else { 0 }).sum()
+    let texts = closure.paths().iter().filter(|path| path.is_derivation());
+    texts.map(|path| text_len(path.path(), path.content())).sum()
 }
 
 /// Whether a file of some size does not compress, from a sample of its middle.
@@ -478,60 +463,6 @@ fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
 
 /// What a thread that has a frame tells: its number among those of its section, and the frame.
 type Results = mpsc::SyncSender<(usize, Result<PackedFrame, EncodeError>)>;
-
-/// Packs records while they are being written.
-struct RecordPacker<'a> {
-    dictionary: &'a Dictionary<'a>,
-    memory_mib: u16,
-    budget: &'a Budget,
-    meter: &'a Meter<'a>,
-    sender: Results,
-}
-
-impl RecordPacker<'_> {
-    fn run(&mut self, pieces: &mpsc::Receiver<Vec<u8>>) {
-        // The first is primed before there is a record; another only if there are more.
-        let mut rest = Vec::new();
-        for number in 0.. {
-            let frame = self.frame(pieces, &mut rest);
-            let is_last = !matches!(frame, Ok(Some(_)));
-            let Some(frame) = frame.transpose() else { return };
-            if self.sender.send((number, frame)).is_err() || is_last {
-                return;
-            }
-            if rest.is_empty() {
-                let Ok(next) = pieces.recv() else { return };
-                rest = next;
-            }
-        }
-    }
-
-    /// The next frame. `rest` is what is left of the last piece.
-    fn frame(&self, pieces: &mpsc::Receiver<Vec<u8>>, rest: &mut Vec<u8>) -> Result<Option<PackedFrame>, EncodeError> {
-        let encoding = Encoding::PrimedPpmd7 { memory_mib: self.memory_mib };
-        let _share = self.budget.take(encoding.memory_bytes(0), usize::MAX);
-        let text = dictionary_text(self.dictionary)?;
-        let mut encoder = PrimedEncoder::new(*self.dictionary, &text, self.memory_mib)?;
-        let mut len = 0;
-        while len < DERIVATIONS_FRAME {
-            if rest.is_empty() {
-                let Ok(next) = pieces.recv() else { break };
-                *rest = next;
-            }
-            let after = rest.split_off(rest.len().min(DERIVATIONS_FRAME - len));
-            encoder.write(rest)?;
-            len += rest.len();
-            *rest = after;
-        }
-        if len == 0 {
-            return Ok(None);
-        }
-        self.meter.add(len as u64, 0);
-        let (codec, bytes) = encoder.finish()?;
-        let packed = Packed { codec, filter: Filter::NONE, bytes };
-        Ok(Some(PackedFrame::new(Section::Derivations, len as u64, packed)))
-    }
-}
 
 /// Packs what is in the queue until it is closed, or nobody takes frames any more.
 fn work(queue: &Mutex<mpsc::Receiver<Job>>, sender: &Results, spool: &dyn Spool, budget: &Budget, meter: &Meter<'_>) {

@@ -1,6 +1,7 @@
 //! Stock export streams as proven closures.
 
 use crate::{
+    encode::{expect_texts, text_len},
     error::{About, CommandError},
     event::{Meter, Sink, Work},
     input::{Input, Position},
@@ -27,6 +28,7 @@ pub fn read_export(
     let position = input.position();
     let exported = export::read(Watched { input, meter, seen: 0, position }, spool).about(&source)?;
     let Exported { store_dir, paths, streams, pieces, .. } = exported;
+    expect_texts(paths.iter().map(|path| text_len(&path.path, &path.content)).sum());
     let store_dir = store_dir.unwrap_or_default();
     let paths = prove_all(paths, &store_dir, spool, threads, sink).about(&source)?;
     let closure = Proven::new(store_dir, None, paths).about(&source)?;

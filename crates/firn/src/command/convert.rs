@@ -75,7 +75,7 @@ impl Convert {
                 .hint("end it in .firn, .export, .export.gz, .export.xz or .export.zst, or say --to FORMAT")
         })?;
         if format == Format::Firn {
-            session.unpack_dictionary_ahead(self.low_memory);
+            session.prime_ahead(self.low_memory);
         }
         let mut loaded = session.load(Source::new(&self.input), Some(&self.output))?;
         if format != Format::Firn {

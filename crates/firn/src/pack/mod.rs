@@ -89,7 +89,7 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
 
     let base = HeldBase::find(request, &place, session)?;
     if base.is_none() {
-        session.unpack_dictionary_ahead(request.low_memory);
+        session.prime_ahead(request.low_memory);
     }
     let find = || find_roots(request, &wanted, &evaluator, &place, session);
     let mut roots = find()?;

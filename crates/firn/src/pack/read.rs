@@ -3,6 +3,7 @@
 use super::secrets;
 use crate::{
     CommandError, ExitCode,
+    encode::{expect_texts, text_len},
     event::{Meter, Sink, Work},
     spool_file::FileSpool,
 };
@@ -101,7 +102,7 @@ fn read(
     batches: mpsc::Sender<Batch>,
 ) -> Result<(), CommandError> {
     let mut reader = TreeReader::default();
-    let (mut claimed, mut handed) = (Vec::new(), spool.len());
+    let (mut claimed, mut handed, mut texts) = (Vec::new(), spool.len(), 0);
     for (number, info) in infos.iter().enumerate() {
         let content = reader.read(&folder.join(info.path.as_str()), spool).map_err(|error| match error {
             TreeError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -109,6 +110,7 @@ fn read(
             }
             error => error.into(),
         })?;
+        texts += text_len(&info.path, &content);
         let path = ClaimedPath {
             path: info.path.clone(),
             references: info.references.clone(),
@@ -123,6 +125,7 @@ fn read(
             let _ = batches.send(Batch { claimed: std::mem::take(&mut claimed), spool: spool.reader()? });
         }
     }
+    expect_texts(texts);
     Ok(())
 }
 
