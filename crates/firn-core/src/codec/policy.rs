@@ -50,12 +50,12 @@ impl FramePolicy {
     }
 
     /// Memory in MiB for records that are primed and packed while they are written, so that their length is not known: from
-    /// that of the texts and that of the dictionary. A tenth above the least in which the model never starts anew, measured on
-    /// four closures and two pairs of them: the more texts there are, the more they are alike.
+    /// that of the texts and that of the dictionary. An eighth or more above the least in which the model never starts anew,
+    /// measured on four closures and two pairs of them: the more texts there are, the more they are alike.
     pub fn record_memory(text_bytes: u64, dictionary_bytes: u64) -> u16 {
         const FIRST: u64 = 7_000_000;
         let first = text_bytes.min(FIRST);
-        let texts = (text_bytes - first).saturating_mul(2).saturating_add(first * 9 / 2);
+        let texts = (text_bytes - first).saturating_add(first * 5);
         model_memory(dictionary_bytes.saturating_mul(30).saturating_add(texts), 1, 64)
     }
 
