@@ -165,7 +165,7 @@ fn one(kernel: &Kernel, folder: &Path, from: &Snapshot, cut: &Cut, lengths: &Len
     let machine = Machine::boot(kernel, folder, name, &disks)?;
     let left = machine.root(
         "cd /nix/var/firn/journal && newest=$(ls | grep json | tail -n 1) && [ -n \"$newest\" ] || { echo nothing; exit; }
-         sed -n 's/.*\"state\": *\"\\([^\"]*\\)\".*/\\1/p' \"$newest\"",
+         sed -n 's/.*\"state\": *\"\\([^\"]*\\)\".*/\\1/p' \"$newest\" | head -n 1",
     )?;
     let left = left.ok()?;
     judge(&machine).with_context(|| format!("the disk's journal said {left}"))?;

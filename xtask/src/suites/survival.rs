@@ -77,7 +77,7 @@ const LINES: &[Line] = &[
         checks: &["crash: power cut during"],
     },
     Line {
-        what: "the same where it loses all that was not synced (nightly; not yet run whole, see below)",
+        what: "the same where it loses all that was not synced (nightly)",
         left: "the same, and every store path has its contents",
         checks: &["power: "],
     },
