@@ -328,8 +328,7 @@ fn len(blobs: &[Blob]) -> u64 {
 
 /// Bytes of the texts of all derivations.
 fn text_bytes(closure: &Proven) -> u64 {
-    let texts = closure.paths().iter().filter(|path| path.is_derivation());
-    texts.map(|path| text_len(path.path(), path.content())).sum()
+    closure.paths().iter().map(|path| text_len(path.path(), path.content())).sum()
 }
 
 /// Whether a file of some size does not compress, from a sample of its middle.

@@ -56,14 +56,14 @@ pub fn frame_cuts(lane: Lane, lengths: impl IntoIterator<Item = u64>) -> Vec<u64
 
 /// Bytes of memory that packing takes, without the raw bytes and those of the stream.
 pub(super) fn memory_bytes(lane: Lane, low_memory: bool, raw_bytes: u64) -> u64 {
-    let (lzma, max_mib) = (lzma(low_memory).memory_bytes(raw_bytes), max_model(lane, low_memory));
+    let lzma = lzma(low_memory).memory_bytes(raw_bytes);
     // Two models are never alive at the same time.
     match lane {
         Lane::Dense => 0,
         Lane::Tree => lzma,
         Lane::Small if raw_bytes >= SLOW as u64 => lzma,
-        Lane::Small => u64::from(model_memory(raw_bytes + MORE, MODEL, max_mib)) * MIB,
-        Lane::Large => lzma.max(u64::from(max_mib) * MIB),
+        Lane::Small => u64::from(model(lane, low_memory, raw_bytes)) * MIB,
+        Lane::Large => lzma.max(u64::from(max_model(lane, low_memory)) * MIB),
     }
 }
 
@@ -80,8 +80,13 @@ fn max_model(lane: Lane, low_memory: bool) -> u16 {
     }
 }
 
+/// Memory of the model of a stream in MiB.
+fn model(lane: Lane, low_memory: bool, stream_bytes: u64) -> u16 {
+    model_memory(stream_bytes + MORE, MODEL, max_model(lane, low_memory))
+}
+
 fn ppmd(lane: Lane, low_memory: bool, stream: &[u8]) -> Encoding {
-    let memory_mib = model_memory(stream.len() as u64 + MORE, MODEL, max_model(lane, low_memory));
+    let memory_mib = model(lane, low_memory, stream.len() as u64);
     Encoding::Ppmd7 { order: if low_memory { 8 } else { 12 }, memory_mib }
 }
 
@@ -95,10 +100,8 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     let fast = match lane {
         Lane::Small => raw.len() >= SLOW,
         // Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
-        Lane::Large if (raw.len() as u64) < FRAME && filtered.replace_words(MARKUP)? => false,
         Lane::Large if (raw.len() as u64) < FRAME => {
-            let samples = samples(&filtered.stream);
-            !is_smaller(ppmd(lane, low_memory, &samples), lzma(low_memory), &samples)?
+            !filtered.replace_words(MARKUP)? && !ppmd_pays(lane, low_memory, &filtered.stream)?
         }
         _ => true,
     };
@@ -109,17 +112,14 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     finish(filtered, encoding, raw)
 }
 
-fn samples(raw: &[u8]) -> Vec<u8> {
+/// Whether PPMd7 is smaller by 5 % than LZMA2 on samples: so much it has to gain for the time it takes.
+fn ppmd_pays(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<bool, CodecError> {
     const SAMPLE: usize = 128 << 10;
     const SAMPLES: usize = 4;
     let step = raw.len().div_ceil(SAMPLES).max(SAMPLE);
-    raw.chunks(step).flat_map(|chunk| &chunk[..chunk.len().min(SAMPLE)]).copied().collect()
-}
-
-/// Whether an encoding is smaller by 5 % than another on samples: so much PPMd7 has to gain for the time it takes.
-fn is_smaller(one: Encoding, other: Encoding, samples: &[u8]) -> Result<bool, CodecError> {
-    let len = |encoding: Encoding| Ok(encoding.pack(samples, None)?.1.len());
-    Ok(len(one)? * 100 < len(other)? * 95)
+    let samples: Vec<u8> = raw.chunks(step).flat_map(|chunk| &chunk[..chunk.len().min(SAMPLE)]).copied().collect();
+    let len = |encoding: Encoding| Ok::<_, CodecError>(encoding.pack(&samples, None)?.1.len());
+    Ok(len(ppmd(lane, low_memory, &samples))? * 100 < len(lzma(low_memory))? * 95)
 }
 
 fn finish(filtered: Filtered<'_>, encoding: Encoding, raw: &[u8]) -> Result<Packed, CodecError> {

@@ -214,15 +214,14 @@ impl Session {
     /// Makes the roots that were asked for and reads them back: a link that the daemon does not list keeps nothing.
     /// Gives the links in the order of the requests.
     pub fn make_roots(&mut self, events: Events<'_>) -> Result<Vec<PathBuf>, DaemonError> {
-        let roots = self.options.roots.clone();
         if self.greeting().is_none() {
             // A remote host tells the links before its daemon's first answer.
-            let targets: Vec<StorePath> = roots.iter().map(|root| root.target.clone()).collect();
+            let targets: Vec<StorePath> = self.roots().iter().map(|root| root.target.clone()).collect();
             self.valid_paths(&targets, events)?;
         }
         let links = self.place_links()?;
         let known = self.visit(&[], None, Some(&links), events)?.known;
-        links.check(&known, &roots)
+        links.check(&known, self.roots())
     }
 
     /// Makes the links of roots; those of a remote host are there.
