@@ -84,7 +84,9 @@ impl Ended {
     /// Standard output as text without the newline at its end; an error unless the command ended with 0.
     pub fn ok(self) -> Result<String> {
         if self.code != 0 {
-            bail!("{}: exit code {}: {}", self.command, self.code, tail(&self.stderr));
+            // What differs, cmp and diff say there.
+            let said = if self.stderr.is_empty() { String::from_utf8_lossy(&self.stdout) } else { self.stderr.into() };
+            bail!("{}: exit code {}: {}", self.command, self.code, tail(&said));
         }
         Ok(String::from_utf8(self.stdout).context(self.command)?.trim_end().to_owned())
     }

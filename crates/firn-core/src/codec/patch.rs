@@ -1,6 +1,7 @@
 //! Patches: one zstd frame that may copy from a reference, bytes that writer and reader both have.
 
 use super::{Codec, CodecError, MIB};
+use std::borrow::Cow;
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
 /// From so many bytes of frame and reference on, long copies are looked for in a coarser way: twenty times as fast, for a
@@ -59,9 +60,12 @@ pub fn pack_patch(raw: &[u8], reference: &[u8], of: PatchOf) -> Result<Vec<u8>, 
     for parameter in parameters {
         context.set_parameter(parameter).map_err(memory)?;
     }
+    // zstd takes what lies in memory right behind the reference for its continuation, and makes other bytes of it.
+    let apart =
+        if reference.as_ptr_range().end == raw.as_ptr() { Cow::Owned(raw.to_vec()) } else { Cow::Borrowed(raw) };
     context.ref_prefix(reference).map_err(memory)?;
     let mut packed = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
-    context.compress2(&mut packed, raw).map_err(memory)?;
+    context.compress2(&mut packed, &apart).map_err(memory)?;
     packed.shrink_to_fit();
     Ok(packed)
 }
@@ -114,6 +118,24 @@ mod tests {
             let packed = pack_patch(&new, &old, PatchOf::Contents).unwrap();
             assert!(packed.len() < 60 + len / 10_000, "{len}: {}", packed.len());
             assert_eq!(unpack_patch(&packed, &old, new.len() as u64).unwrap(), new);
+        }
+    }
+
+    #[test]
+    fn where_frame_and_reference_are_in_memory_does_not_matter() {
+        for len in [3_000, 50_000, 400_000, 7 << 20] {
+            let old = text(7, len);
+            let mut new = old.clone();
+            new.splice(len / 2..len / 2 + 10, *b"something else");
+            let beside = [old.as_slice(), new.as_slice()].concat();
+            let (before, after) = beside.split_at(len);
+            let around = [new.as_slice(), old.as_slice()].concat();
+            let (first, second) = around.split_at(new.len());
+            for of in [PatchOf::Records, PatchOf::Contents, PatchOf::LargeFile] {
+                let packed = pack_patch(&new, &old, of).unwrap();
+                assert_eq!(pack_patch(after, before, of).unwrap(), packed, "{len} {of:?}");
+                assert_eq!(pack_patch(first, second, of).unwrap(), packed, "{len} {of:?}");
+            }
         }
     }
 
