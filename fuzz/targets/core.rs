@@ -130,13 +130,14 @@ pub(crate) fn unpack(data: &[u8]) {
     }
 }
 
-/// The sections of a recipe, unpacked: names, contents, hashes, records.
+/// The sections of a recipe, unpacked: names, copies, contents, hashes, records.
 pub(crate) fn recipe(mut data: &[u8]) {
     let limits = RecipeLimits { paths: 100, contents: 1 << 16, derivation: 1 << 16, derivations: 1 << 18 };
     let store_dir = StoreDir::default();
-    let (mut names, contents, mut hashes) = (part(&mut data), part(&mut data), part(&mut data));
+    let (mut names, mut copies) = (part(&mut data), part(&mut data));
+    let (contents, mut hashes) = (part(&mut data), part(&mut data));
     let mut spool = MemorySpool::new();
-    let Ok(sources) = SourceList::read(&mut names, 0, &limits) else { return };
+    let Ok(sources) = SourceList::read(&mut names, &mut copies, 0, &limits) else { return };
     let mut bytes = contents.to_vec();
     bytes.resize(usize::try_from(sources.contents_len()).expect("it is limited"), 0);
     spool.append(&bytes).expect("memory is enough");

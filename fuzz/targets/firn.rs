@@ -42,7 +42,8 @@ fn known() -> &'static Known {
         let mut spooled = vec![0; usize::try_from(spool.len()).expect("it is small")];
         spool.read_at(0, &mut spooled).expect("it was written");
         let recipe = encode_base(&base, &spool).expect("it can be taken apart");
-        let contents = recipe.contents.iter().flat_map(|(blob, _)| spool.get(*blob).expect("it is there")).collect();
+        let contents =
+            recipe.contents.iter().flat_map(|content| spool.get(content.blob).expect("it is there")).collect();
         let references = [recipe.source_names, contents, recipe.hashes, recipe.derivations, Vec::new()];
         Known { base, spooled, references }
     })

@@ -19,7 +19,7 @@ fn vector(section: &str) -> Vec<u8> {
 fn decode(spool: &mut MemorySpool) -> Vec<ProvenPath> {
     let limits = RecipeLimits::default();
     spool.append(&vector("sources")).expect("it works");
-    let list = SourceList::read(&mut vector("source-names").as_slice(), 0, &limits).expect("sources");
+    let list = SourceList::read(&mut vector("source-names").as_slice(), &mut io::empty(), 0, &limits).expect("sources");
     let digests = (0..list.len()).map(|i| list.digest(i, spool)).collect::<io::Result<_>>().expect("digests");
     let store_dir = StoreDir::default();
     let mut paths = list.resolve(&store_dir, digests).expect("paths of sources");

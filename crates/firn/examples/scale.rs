@@ -17,7 +17,7 @@ use std::{
 
 type Anything<T> = Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "scale tree FOLDER | text FOLDER | random | tiny | flat | derivations";
+const USAGE: &str = "scale tree FOLDER | text FOLDER | random | tiny | flat | copies | derivations";
 
 /// Files and bytes of the source tree.
 const TREE: (usize, u64) = (50_000, 400_000_000);
@@ -38,6 +38,7 @@ fn main() -> Anything<()> {
         ["random"] => maker.random()?,
         ["tiny"] => maker.tiny()?,
         ["flat"] => maker.flat()?,
+        ["copies"] => maker.copies()?,
         ["derivations"] => maker.derivations()?,
         _ => return Err(USAGE.into()),
     }
@@ -287,6 +288,29 @@ impl Maker {
             tree.put(format!("option-{}-{n}.nix", self.dice.hex(6)).as_bytes(), self.spool.put(text.as_bytes())?);
         }
         self.system("flat", tree.node())
+    }
+
+    /// A small tree, twice, with other words the second time; and two versions of a file of 2 MB.
+    fn copies(&mut self) -> Anything<()> {
+        let mut tree = Folder::default();
+        let word = |dice: &mut Dice| format!("{} ", dice.hex(4));
+        for n in 0..600 {
+            let words: Vec<String> = (0..24).map(|_| word(&mut self.dice)).collect();
+            for folder in ["earlier", "later"] {
+                let mut words = words.clone();
+                if folder == "later" {
+                    words[n % 24] = "changed ".to_owned();
+                }
+                let text = words.concat().repeat(40);
+                tree.put(format!("{folder}/{}/{n}.nix", n % 20).as_bytes(), self.spool.put(text.as_bytes())?);
+            }
+        }
+        let words: String = (0..99).map(|_| word(&mut self.dice)).collect();
+        for version in 1..=2 {
+            let text = format!("{}\nversion {version}\n", words.repeat(5000));
+            tree.put(format!("options-{version}.json").as_bytes(), self.spool.put(text.as_bytes())?);
+        }
+        self.system("copies", tree.node())
     }
 
     /// Packages with sources that are fetched, patches and what they are built with, as nixpkgs has them.

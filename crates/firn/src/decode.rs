@@ -223,12 +223,14 @@ fn read_sources(
 ) -> Result<Vec<ProvenPath>, DecodeError> {
     let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
     let names = unpacking.wait(Section::SourceNames).map_err(DecodeError::Spool)?;
+    let copies = unpacking.wait(Section::Copies).map_err(DecodeError::Spool)?;
     let contents = unpacking.wait(Section::Sources).map_err(DecodeError::Spool)?;
     let limits = recipe_limits(header, contents.len);
     let sources = if names.len == 0 {
         Vec::new()
     } else {
-        let list = SourceList::read(&mut RunReader::new(spool, names), contents.offset, &limits).map_err(in_names)?;
+        let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
+        let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
         check_count("bytes of contents", contents.len, list.contents_len())?;
         let digests = digests(&list, spool, options.threads, meter).map_err(DecodeError::Spool)?;
         list.resolve(&header.store_dir, digests).map_err(in_names)?

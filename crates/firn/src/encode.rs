@@ -18,7 +18,7 @@ use firn_core::{
     codec::{CodecError, DICTIONARIES, Dictionary, FramePolicy, frame_cuts, is_incompressible},
     derivation::Derivation,
     format::{Contents, Counts, FileWriter, FormatError, Header, Manifest, PackedFrame, Section, Written, pack_frame},
-    recipe::{self, EncodedRecipe, Lane, RecipeError, Told},
+    recipe::{self, EncodedRecipe, RecipeError, Told, Travelling},
 };
 use records::RecordPacker;
 use std::{
@@ -409,6 +409,9 @@ fn other_jobs(recipe: &mut EncodedRecipe, is_streamed: bool, options: &EncodeOpt
         .collect();
     let names = std::mem::take(&mut recipe.source_names);
     let hashes = std::mem::take(&mut recipe.hashes);
+    let copies = std::mem::take(&mut recipe.copies);
+    let policy = FramePolicy::names(copies.len() as u64, max_memory);
+    jobs.push(Job { number: 0, section: Section::Copies, raw: Raw::Memory(copies), policy });
     let policy = FramePolicy::names(names.len() as u64, max_memory);
     jobs.push(Job { number: 0, section: Section::SourceNames, raw: Raw::Memory(names), policy });
     jobs.push(Job { number: 0, section: Section::Hashes, raw: Raw::Memory(hashes), policy: FramePolicy::stored() });
@@ -417,14 +420,14 @@ fn other_jobs(recipe: &mut EncodedRecipe, is_streamed: bool, options: &EncodeOpt
 }
 
 /// Frames of contents.
-fn source_jobs(contents: &[(Blob, Lane)], low_memory: bool) -> Vec<Job> {
+fn source_jobs(contents: &[Travelling], low_memory: bool) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut rest = contents;
-    while let Some((_, lane)) = rest.first() {
-        let n = rest.iter().take_while(|(_, other)| other == lane).count();
+    while let Some(Travelling { lane, .. }) = rest.first() {
+        let n = rest.iter().take_while(|other| other.lane == *lane).count();
         let (run, after) = rest.split_at(n);
         rest = after;
-        let cuts = frame_cuts(*lane, run.iter().map(|(blob, _)| blob.len));
+        let cuts = frame_cuts(*lane, run.iter().map(|content| (content.blob.len, content.like_last)));
         cut(run, &cuts, |blobs| {
             let (number, raw) = (jobs.len(), Raw::Contents(blobs.into()));
             jobs.push(Job {
@@ -439,8 +442,8 @@ fn source_jobs(contents: &[(Blob, Lane)], low_memory: bool) -> Vec<Job> {
 }
 
 /// Cuts a run of contents at byte positions.
-fn cut(run: &[(Blob, Lane)], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
-    let mut blobs = run.iter().map(|(blob, _)| *blob).filter(|b| b.len > 0);
+fn cut(run: &[Travelling], cuts: &[u64], mut frame: impl FnMut(Vec<Blob>)) {
+    let mut blobs = run.iter().map(|content| content.blob).filter(|b| b.len > 0);
     let mut left: Option<Blob> = None;
     let mut at = 0;
     for end in cuts {
@@ -486,6 +489,7 @@ fn pack_one(job: &Job, spool: &dyn Spool) -> Result<PackedFrame, EncodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use firn_core::recipe::Lane;
 
     #[test]
     fn the_host_is_what_stands_before_the_version() {
@@ -497,7 +501,7 @@ mod tests {
 
     #[test]
     fn a_cut_goes_through_a_file_where_it_must() {
-        let blob = |offset, len| (Blob { offset, len }, Lane::Large);
+        let blob = |offset, len| Travelling { blob: Blob { offset, len }, lane: Lane::Large, like_last: false };
         let mut frames = Vec::new();
         cut(&[blob(0, 3), blob(10, 0), blob(20, 5)], &[4, 8], |blobs| frames.push(blobs));
         let expected =

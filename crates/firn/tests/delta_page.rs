@@ -30,7 +30,8 @@ fn closure(words: &[(&str, &str, &str)], spool: &mut dyn Spool) -> Proven {
     let (limits, dir) = (RecipeLimits::default(), StoreDir::default());
     let start = spool.len();
     spool.append(&section("sources")).unwrap();
-    let list = SourceList::read(&mut section("source-names").as_slice(), start, &limits).unwrap();
+    let list =
+        SourceList::read(&mut section("source-names").as_slice(), &mut std::io::empty(), start, &limits).unwrap();
     let digests = (0..list.len()).map(|i| list.digest(i, spool).unwrap()).collect();
     let mut paths = list.resolve(&dir, digests).unwrap();
     let sources = paths.iter().map(|path| path.path().clone()).collect();

@@ -9,6 +9,8 @@ use crate::recipe::Lane;
 
 /// Raw bytes of one frame at most. Larger ones gain little and take memory on both sides.
 const FRAME: u64 = 16 * MIB;
+/// Raw bytes of one frame of large files that are alike.
+const ALIKE_FRAME: u64 = 32 * MIB;
 /// Raw bytes of one frame of what does not compress.
 const DENSE_FRAME: u64 = 4 * MIB;
 /// From so many raw bytes on, small files are packed as a tree: the reader would wait for PPMd7.
@@ -26,13 +28,16 @@ fn letters(pages: u8) -> WordPlan {
     WordPlan { tokens: Tokens::Letters, pages, eighths: 7 }
 }
 
-/// Where the frames of one lane end, from the lengths of its files in order. Small files stay whole; a large file has frames
-/// of its own.
-pub fn frame_cuts(lane: Lane, lengths: impl IntoIterator<Item = u64>) -> Vec<u64> {
+/// Where the frames of one lane end, from the lengths of its files in order, and whether each is like the one before. Small
+/// files stay whole; a large file has frames of its own, or one with those that are like it.
+pub fn frame_cuts(lane: Lane, files: impl IntoIterator<Item = (u64, bool)>) -> Vec<u64> {
     let limit = if lane == Lane::Dense { DENSE_FRAME } else { FRAME };
-    let alone = |len| lane == Lane::Large || len > limit;
+    if lane == Lane::Large {
+        return large_cuts(files);
+    }
+    let alone = |len| len > limit;
     let (mut cuts, mut start, mut at) = (Vec::new(), 0, 0);
-    for len in lengths {
+    for (len, _) in files {
         let fits = at - start + len <= limit;
         if at > start && lane != Lane::Dense && (alone(len) || !fits) {
             cuts.push(at);
@@ -45,6 +50,27 @@ pub fn frame_cuts(lane: Lane, lengths: impl IntoIterator<Item = u64>) -> Vec<u64
         }
         if at > start && alone(len) && lane != Lane::Dense {
             cuts.push(at);
+            start = at;
+        }
+    }
+    if at > start {
+        cuts.push(at);
+    }
+    cuts
+}
+
+fn large_cuts(files: impl IntoIterator<Item = (u64, bool)>) -> Vec<u64> {
+    let (mut cuts, mut start, mut at) = (Vec::new(), 0, 0);
+    for (len, like_last) in files {
+        let joins = like_last && len < FRAME && at - start + len <= ALIKE_FRAME;
+        if at > start && !joins {
+            start = at;
+            cuts.push(at);
+        }
+        at += len;
+        if len >= FRAME {
+            let pieces = (1..=len / FRAME).map(|n| start + n * FRAME);
+            cuts.extend(pieces.chain((len % FRAME > 0).then_some(at)));
             start = at;
         }
     }
@@ -99,8 +125,8 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     filtered.take_hashes()?;
     let fast = match lane {
         Lane::Small => raw.len() >= SLOW,
-        // Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
-        Lane::Large if (raw.len() as u64) < FRAME => {
+        // What is larger than a frame comes in pieces of just so many bytes. Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
+        Lane::Large if raw.len() as u64 != FRAME => {
             !filtered.replace_words(MARKUP)? && !ppmd_pays(lane, low_memory, &filtered.stream)?
         }
         _ => true,

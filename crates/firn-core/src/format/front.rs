@@ -4,6 +4,7 @@ use super::{
     FormatError, FormatVersion, FrameHeader, FramePosition, Header, Limits, MAGIC, Major, Minor, Release, Section,
     frame::{check_limits, put_codec, take_codec},
     header::{field, put_field},
+    version,
     wire::{Counted, Cursor, put_varint},
 };
 use crate::hash::{Sha256, sha256};
@@ -142,7 +143,8 @@ impl Front {
         put_field(&mut body, field::FRAMES, true, &put_table(frames));
         header.put_last(&mut body);
         let mut image = MAGIC.to_vec();
-        let (version, release) = (FormatVersion::CURRENT, Release::READS_CURRENT);
+        let sections = frames.iter().map(|frame| frame.section);
+        let (version, release) = sections.map(version::needed_by).max().unwrap_or(version::FIRST);
         image.extend([version.major.0, version.minor.0, release.major, release.minor]);
         put_varint(&mut image, body.len() as u64);
         image.extend_from_slice(&body);

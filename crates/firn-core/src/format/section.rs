@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Section {
     /// Names, kinds and shapes of the sources.
     SourceNames,
+    /// Which contents travel beside others that they are like.
+    Copies,
     /// Which contents come from the base of a delta.
     Origins,
     /// Contents of the sources.
@@ -19,12 +21,14 @@ pub enum Section {
 
 impl Section {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::SourceNames, Self::Origins, Self::Sources, Self::Hashes, Self::Derivations];
+    pub const ALL: [Self; 6] =
+        [Self::SourceNames, Self::Copies, Self::Origins, Self::Sources, Self::Hashes, Self::Derivations];
 
     /// Number in the frame table. The gaps are for later kinds.
     pub fn code(self) -> u64 {
         match self {
             Self::SourceNames => 8,
+            Self::Copies => 10,
             Self::Origins => 12,
             Self::Sources => 16,
             Self::Hashes => 24,
@@ -40,6 +44,7 @@ impl Section {
     pub fn name(self) -> &'static str {
         match self {
             Self::SourceNames => "source-names",
+            Self::Copies => "copies",
             Self::Origins => "origins",
             Self::Sources => "sources",
             Self::Hashes => "hashes",

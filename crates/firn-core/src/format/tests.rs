@@ -54,6 +54,18 @@ fn small() -> Vec<u8> {
     write(&header(), &contents())
 }
 
+#[test]
+fn a_file_needs_a_later_release_only_where_it_has_something_later() {
+    let mut all = contents();
+    assert_eq!(small()[8..12], [1, 0, 0, 1]);
+    all.insert(1, (Section::Copies, vec![1, 0, 1], FramePolicy::stored()));
+    let bytes = write(&header(), &all);
+    assert_eq!(bytes[8..12], [1, 1, 0, 2]);
+    let (front, sections) = read(&bytes).unwrap();
+    assert_eq!(front.release, Release { major: 0, minor: 2 });
+    assert_eq!(sections[1], (Section::Copies, vec![1, 0, 1]));
+}
+
 type Parsed = (Front, Vec<(Section, Vec<u8>)>);
 
 /// Reads and unpacks all of a file.

@@ -1,6 +1,6 @@
 //! Who can read which file.
 
-use super::FormatError;
+use super::{FormatError, Section};
 use std::fmt;
 
 /// Changes when older readers would misread: they refuse.
@@ -30,8 +30,8 @@ pub struct Release {
 }
 
 impl FormatVersion {
-    /// What this release writes.
-    pub const CURRENT: Self = Self { major: Major(1), minor: Minor(0) };
+    /// The latest that this release writes.
+    pub const CURRENT: Self = Self { major: Major(1), minor: Minor(1) };
 
     /// The one rule: a reader reads its own major version with any minor version, and skips or refuses what it does not know
     /// as the unknown thing itself says. `release` is the one that the file names as able to read it.
@@ -40,9 +40,16 @@ impl FormatVersion {
     }
 }
 
-impl Release {
-    /// The earliest release that reads what this one writes.
-    pub const READS_CURRENT: Self = Self { major: 0, minor: 1 };
+/// Format and earliest reader of a file that has nothing later.
+pub(super) const FIRST: (FormatVersion, Release) =
+    (FormatVersion { major: Major(1), minor: Minor(0) }, Release { major: 0, minor: 1 });
+
+/// Format and earliest reader of a file with such a section: no later ones than it needs.
+pub(super) fn needed_by(section: Section) -> (FormatVersion, Release) {
+    match section {
+        Section::Copies => (FormatVersion::CURRENT, Release { major: 0, minor: 2 }),
+        _ => FIRST,
+    }
 }
 
 impl fmt::Display for FormatVersion {

@@ -3,7 +3,9 @@
 //! Nothing that can be computed is stored: the reader recomputes every path from what it reads, which is also the proof.
 //! The layout is described in docs/format.md.
 
+mod alike;
 mod contents;
+mod copies;
 pub(crate) mod hash_text;
 mod input;
 mod keys;
@@ -24,11 +26,11 @@ use crate::{
     spool::Spool,
     store_path::{StoreDir, StorePath, StorePathError},
 };
-pub use contents::{LARGE, Lane};
+pub use contents::{LARGE, Lane, Travelling};
 pub use origins::{OriginRun, Origins};
 pub use source_names::{SourceDigest, SourceList};
 use std::io::{self, Read};
-pub use write::{EncodedRecipe, Tell, Told, encode, encode_base};
+pub use write::{EncodedRecipe, Tell, Told, encode, encode_base, encode_layout_1};
 
 /// Bounds that a reader sets, from the header of the file and from its own limits.
 #[derive(Debug, Clone)]

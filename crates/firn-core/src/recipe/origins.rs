@@ -24,16 +24,20 @@ pub struct OriginRun {
     pub from: u64,
 }
 
-fn push_from(out: &mut Vec<u8>, from: u64, expected: u64) {
+/// Appends a number that is likely to be near another one.
+pub(super) fn push_near(out: &mut Vec<u8>, from: u64, expected: u64) {
     let step = from.cast_signed() - expected.cast_signed();
     push_number(out, ((step << 1) ^ (step >> 63)).cast_unsigned());
 }
 
-fn take_from(input: &mut Input<'_>, expected: u64) -> Result<u64, RecipeError> {
+/// Reads what [`push_near`] wrote; `wrong` is said of one below 0.
+pub(super) fn take_near(input: &mut Input<'_>, expected: u64, wrong: &'static str) -> Result<u64, RecipeError> {
     let coded = input.number()?;
     let step = (coded >> 1).cast_signed() ^ -(coded & 1).cast_signed();
-    expected.checked_add_signed(step).ok_or_else(|| input.error("contents that the base has not"))
+    expected.checked_add_signed(step).ok_or_else(|| input.error(wrong))
 }
+
+const BEYOND: &str = "contents that the base has not";
 
 impl Origins {
     /// Most contents that are referred to, a content that is named again counted again. A reader keeps each in memory.
@@ -47,12 +51,12 @@ impl Origins {
         for run in &self.runs {
             push_number(&mut out, run.travelling);
             push_number(&mut out, run.copied);
-            push_from(&mut out, run.from, expected);
+            push_near(&mut out, run.from, expected);
             expected = run.from + run.copied;
         }
         expected = 0;
         for (from, count) in &self.references {
-            push_from(&mut out, *from, expected);
+            push_near(&mut out, *from, expected);
             push_number(&mut out, *count);
             expected = from + count;
         }
@@ -66,18 +70,18 @@ impl Origins {
         let mut expected = 0;
         let end = |input: &Input<'_>, from: u64, count: u64| {
             let end = from.checked_add(count).filter(|end| count > 0 && *end <= base_contents);
-            end.ok_or_else(|| input.error("contents that the base has not"))
+            end.ok_or_else(|| input.error(BEYOND))
         };
         for _ in 0..input.number()? {
             let (travelling, copied) = (input.number()?, input.number()?);
-            let from = take_from(&mut input, expected)?;
+            let from = take_near(&mut input, expected, BEYOND)?;
             expected = end(&input, from, copied)?;
             origins.runs.push(OriginRun { travelling, copied, from });
         }
         expected = 0;
         let mut left = Self::REFERENCES;
         while !input.is_at_end()? {
-            let from = take_from(&mut input, expected)?;
+            let from = take_near(&mut input, expected, BEYOND)?;
             let count = input.number()?;
             expected = end(&input, from, count)?;
             left = left.checked_sub(count).ok_or_else(|| input.error("more references than are allowed"))?;

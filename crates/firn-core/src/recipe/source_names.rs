@@ -2,7 +2,9 @@
 
 use super::{
     RecipeError, RecipeLimits,
-    contents::{FileKey, Lane, TREE_FILES, order},
+    alike::{self, Sketch, Sketcher},
+    contents::{FileKey, LARGE, TREE_FILES, Travelling, order},
+    copies::{self, Originals},
     input::Input,
     token::push_number,
 };
@@ -21,15 +23,17 @@ use std::{
 /// The section, and the contents that go to the section `sources` in this order.
 pub(super) struct WrittenNames {
     pub(super) section: Vec<u8>,
-    pub(super) contents: Vec<(Blob, Lane)>,
+    /// The section `copies`.
+    pub(super) copies: Vec<u8>,
+    pub(super) contents: Vec<Travelling>,
 }
 
-/// Writes the section. `is_dense` tells whether contents will not compress.
-pub(super) fn write(
-    sources: &[&ProvenPath],
-    spool: &dyn Spool,
-    is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
-) -> io::Result<WrittenNames> {
+/// What order and lanes of contents depend on besides their names and lengths: `None` in layout 1 of a delta's base. Tells
+/// whether contents will not compress.
+pub(super) type IsDense<'a, 'b> = Option<&'a mut (dyn FnMut(Blob) -> io::Result<bool> + 'b)>;
+
+/// Writes the sections. Only where `is_dense` is given are there copies.
+pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDense<'_, '_>) -> io::Result<WrittenNames> {
     let numbers: HashMap<&StorePath, usize> = sources.iter().enumerate().map(|(i, s)| (s.path(), i)).collect();
     let mut tree = TreeWriter {
         spool,
@@ -38,6 +42,7 @@ pub(super) fn write(
         known: HashMap::new(),
         blobs: Vec::new(),
         files: Vec::new(),
+        sketches: Vec::new(),
         tree: false,
     };
     push_number(&mut tree.out, sources.len() as u64);
@@ -71,7 +76,7 @@ pub(super) fn write(
         tree.tree = source.content().file_count().0 > TREE_FILES;
         tree.node(source.content(), &mut Vec::new())?;
     }
-    let TreeWriter { mut out, blobs, files, .. } = tree;
+    let TreeWriter { mut out, blobs, files, sketches, .. } = tree;
     // Sizes as a column of their own: among names they cost more.
     files.iter().for_each(|file| push_number(&mut out, file.len));
     let mut run = 0u64;
@@ -84,8 +89,17 @@ pub(super) fn write(
         run += 1;
     }
     push_number(&mut out, run);
-    let contents = order(&files).into_iter().map(|i| (blobs[i as usize], files[i as usize].lane())).collect();
-    Ok(WrittenNames { section: out, contents })
+    let like = alike::find(&files, &sketches);
+    let originals = Originals::new(&like);
+    let order = order(&files, &|content| originals.of(content));
+    let mut last = None;
+    let travelling = |content: u32| {
+        let (blob, lane) = (blobs[content as usize], files[content as usize].lane());
+        let like_last = last.replace(originals.of(content)) == last;
+        Travelling { blob, lane, like_last }
+    };
+    let contents = order.into_iter().map(travelling).collect();
+    Ok(WrittenNames { section: out, copies: copies::write(&like), contents })
 }
 
 const KINDS: [Address; 4] = [Address::Recursive, Address::Text, Address::Flat, Address::Trusted];
@@ -94,19 +108,21 @@ fn kind_code(address: Address) -> u8 {
     KINDS.iter().position(|k| *k == address).unwrap_or(0) as u8
 }
 
-struct TreeWriter<'a> {
+struct TreeWriter<'a, 'b> {
     spool: &'a dyn Spool,
-    is_dense: &'a mut dyn FnMut(Blob) -> io::Result<bool>,
+    is_dense: IsDense<'a, 'b>,
     out: Vec<u8>,
     /// Number by length and digest.
     known: HashMap<(u64, Sha256), u64>,
     blobs: Vec<Blob>,
     files: Vec<FileKey>,
+    /// Of each content; empty ones of those that stay where they are.
+    sketches: Vec<Sketch>,
     /// Whether the source at hand is a tree.
     tree: bool,
 }
 
-impl TreeWriter<'_> {
+impl TreeWriter<'_, '_> {
     fn node(&mut self, node: &Node, path: &mut Vec<u8>) -> io::Result<()> {
         match node {
             Node::Directory { entries } => {
@@ -129,7 +145,14 @@ impl TreeWriter<'_> {
             }
             Node::Regular { executable, contents } => {
                 let mut hasher = HashWriter::new();
-                for_each_piece(self.spool, *contents, |piece| hasher.write_all(piece))?;
+                let mut sketcher = Sketcher::default();
+                let moves = self.is_dense.is_some() && (self.tree || contents.len >= LARGE);
+                for_each_piece(self.spool, *contents, |piece| {
+                    if moves {
+                        sketcher.add(piece);
+                    }
+                    hasher.write_all(piece)
+                })?;
                 let digest = hasher.finish().0;
                 let next = self.blobs.len() as u64;
                 match self.known.get(&(contents.len, digest)) {
@@ -141,7 +164,8 @@ impl TreeWriter<'_> {
                         self.out.push(if *executable { b'x' } else { b'f' });
                         self.known.insert((contents.len, digest), next);
                         self.blobs.push(*contents);
-                        let dense = (self.is_dense)(*contents)?;
+                        self.sketches.push(sketcher.finish());
+                        let dense = self.is_dense.as_mut().map_or(Ok(false), |is_dense| is_dense(*contents))?;
                         self.files.push(FileKey { path: path.clone(), len: contents.len, dense, tree: self.tree });
                     }
                 }
@@ -189,9 +213,14 @@ pub struct SourceDigest {
 }
 
 impl SourceList {
-    /// Reads the section `source-names`. Contents are expected one after the other in the spool, from `base` on.
-    pub fn read(section: &mut dyn Read, base: u64, limits: &RecipeLimits) -> Result<Self, RecipeError> {
-        Self::read_placed(section, limits, |lengths| {
+    /// Reads the sections `source-names` and `copies`. Contents are expected one after the other in the spool, from `base` on.
+    pub fn read(
+        names: &mut dyn Read,
+        copies: &mut dyn Read,
+        base: u64,
+        limits: &RecipeLimits,
+    ) -> Result<Self, RecipeError> {
+        Self::read_placed(names, copies, limits, |lengths| {
             let mut offset = base;
             let place = |len: &u64| {
                 let blob = Blob { offset, len: *len };
@@ -205,11 +234,12 @@ impl SourceList {
     /// As [`SourceList::read`]. `place` is given the lengths of all contents in their order of travel, and gives as many
     /// places in the spool.
     pub fn read_placed(
-        section: &mut dyn Read,
+        names: &mut dyn Read,
+        copies: &mut dyn Read,
         limits: &RecipeLimits,
         place_all: impl FnOnce(&[u64]) -> Result<Vec<Blob>, RecipeError>,
     ) -> Result<Self, RecipeError> {
-        let mut input = Input::new(section);
+        let mut input = Input::new(names);
         let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0, path_bytes: 0, first: 0 };
         let count = tree.input.number()?;
         if count > limits.paths {
@@ -245,7 +275,8 @@ impl SourceList {
             return Err(input.error("there are bytes after the end"));
         }
         let mut blobs = vec![Blob::default(); files.len()];
-        let order = order(&files);
+        let originals = Originals::read(copies, files.len())?;
+        let order = order(&files, &|content| originals.of(content));
         let lengths: Vec<u64> = order.iter().map(|number| files[*number as usize].len).collect();
         for (number, blob) in order.iter().zip(place_all(&lengths)?) {
             blobs[*number as usize] = blob;

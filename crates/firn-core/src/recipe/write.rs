@@ -2,12 +2,12 @@
 
 use super::{
     RecipeError,
-    contents::Lane,
+    contents::Travelling,
     input::Input,
     order::{self, Wants},
     record_read::Expected,
     record_write::{Dictionary, write_raw, write_record},
-    source_names,
+    source_names::{self, IsDense},
     state::{Reference, State},
 };
 use crate::{
@@ -25,8 +25,10 @@ use std::io;
 pub struct EncodedRecipe {
     /// Section `source-names`.
     pub source_names: Vec<u8>,
+    /// Section `copies`.
+    pub copies: Vec<u8>,
     /// Section `sources`: where its bytes are, in order.
-    pub contents: Vec<(Blob, Lane)>,
+    pub contents: Vec<Travelling>,
     /// Section `hashes`.
     pub hashes: Vec<u8>,
     /// Section `derivations`.
@@ -55,7 +57,7 @@ struct Item<'a> {
 #[derive(Debug)]
 pub enum Told<'a> {
     /// Contents of sources in the order in which they travel: all of them, once, before the first record.
-    Sources(&'a [(Blob, Lane)]),
+    Sources(&'a [Travelling]),
     /// The next bytes of section `derivations`.
     Records(&'a [u8]),
 }
@@ -73,6 +75,15 @@ pub fn encode(
     is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
     tell: Tell<'_>,
 ) -> Result<EncodedRecipe, RecipeError> {
+    encode_with(closure, spool, Some(is_dense), tell)
+}
+
+fn encode_with(
+    closure: &Proven,
+    spool: &dyn Spool,
+    mut is_dense: IsDense<'_, '_>,
+    tell: Tell<'_>,
+) -> Result<EncodedRecipe, RecipeError> {
     let mut force_raw = HashSet::default();
     // What is made raw later leaves the order and all records before it as they are.
     let (mut sources_told, mut records_told) = (false, 0);
@@ -87,6 +98,7 @@ pub fn encode(
                 records_told += new.len();
             }
         };
+        let is_dense = is_dense.as_mut().map(|is_dense| &mut **is_dense as _);
         match encode_once(closure, spool, is_dense, tell, &force_raw) {
             Err(RecipeError::NotReversible(path)) if !force_raw.contains(&path) => force_raw.insert(path),
             result => return result,
@@ -94,10 +106,15 @@ pub fn encode(
     }
 }
 
-/// The sections of the base of a delta, in layout 1: those of its file, but that no contents are dense, since what is found
-/// dense may change. They depend on the paths and contents of the closure alone.
+/// The sections of a delta, before what its base has is taken out, in layout 1: those of a file, but that no contents are
+/// dense and none are copies, since what is found to be may change.
+pub fn encode_layout_1(closure: &Proven, spool: &dyn Spool) -> Result<EncodedRecipe, RecipeError> {
+    encode_with(closure, spool, None, &mut |_| {})
+}
+
+/// The sections of the base of a delta, in layout 1. They depend on the paths and contents of the closure alone.
 pub fn encode_base(closure: &Proven, spool: &dyn Spool) -> Result<EncodedRecipe, RecipeError> {
-    let encode = |closure| encode(closure, spool, &mut |_| Ok(false), &mut |_| {});
+    let encode = |closure| encode_layout_1(closure, spool);
     if closure.needing_trust().next().is_none() { encode(closure) } else { encode(&closure.bare()) }
 }
 
@@ -108,7 +125,7 @@ fn is_derivation(path: &ProvenPath) -> bool {
 fn encode_once(
     closure: &Proven,
     spool: &dyn Spool,
-    is_dense: &mut dyn FnMut(Blob) -> io::Result<bool>,
+    is_dense: IsDense<'_, '_>,
     tell: &mut dyn FnMut(&EncodedRecipe, bool),
     force_raw: &HashSet<StorePath>,
 ) -> Result<EncodedRecipe, RecipeError> {
@@ -202,6 +219,7 @@ fn encode_once(
     let mut dictionary = Dictionary { targets, hashes: HashMap::default() };
     let mut encoded = EncodedRecipe {
         source_names: names.section,
+        copies: names.copies,
         contents: names.contents,
         hashes: Vec::new(),
         derivations: Vec::new(),

@@ -294,6 +294,19 @@ impl<S: Spool> Maker<S> {
         self.derivations.push(Made { path, outputs: drv.outputs.clone(), input_hash });
     }
 
+    /// Adds a tree as a source.
+    pub(crate) fn tree(&mut self, content: Node) {
+        let digest = content.nar_hash(&self.spool).unwrap().0;
+        let path = address_path(&self.dir, Address::Recursive, &digest, &[], b"source").unwrap().unwrap();
+        let claimed = ClaimedPath { path, references: Vec::new(), content, deriver: None, signatures: Vec::new() };
+        self.paths.push(claimed.prove(&self.dir, &self.spool).unwrap());
+    }
+
+    /// Where a text is.
+    pub(crate) fn file(&mut self, text: &str) -> Node {
+        Node::file(self.spool.put(text.as_bytes()).unwrap())
+    }
+
     pub(crate) fn full(&self, path: &StorePath) -> Vec<u8> {
         self.dir.display(path).into_bytes()
     }

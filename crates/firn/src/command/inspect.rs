@@ -300,7 +300,7 @@ fn trusted(
     }
     let limits = RecipeLimits { paths: counts.sources, ..RecipeLimits::default() };
     let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
-    let list = SourceList::read(&mut names.as_slice(), 0, &limits).map_err(in_names)?;
+    let list = SourceList::read(&mut names.as_slice(), &mut io::empty(), 0, &limits).map_err(in_names)?;
     list.needing_trust().map_err(|error| in_names(error.into()).into())
 }
 

@@ -63,6 +63,7 @@ pub fn decode_delta<R: Read>(
         meter.add(raw.len() as u64, 0);
         match section {
             Section::SourceNames => append(&mut sections.names, &raw, &frame, options)?,
+            Section::Copies => return Err(DecodeError::Delta("it has copies of contents, as only a whole file may")),
             Section::Origins => append(&mut sections.origins, &raw, &frame, options)?,
             Section::Hashes => append(&mut sections.hashes, &raw, &frame, options)?,
             Section::Derivations => append(&mut sections.derivations, &raw, &frame, options)?,
@@ -141,7 +142,7 @@ fn prove(
         let all_copied = base.unchanged.contains(&Section::Sources);
         let place = |lengths: &[u64]| place(lengths, &origins, all_copied, &reference, sections.sources);
         let in_names = || in_section(Section::SourceNames);
-        let list = SourceList::read_placed(&mut &*names, &limits, place).map_err(in_names())?;
+        let list = SourceList::read_placed(&mut &*names, &mut io::empty(), &limits, place).map_err(in_names())?;
         let digests = digests(&list, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
         paths = list.resolve(&header.store_dir, digests.map_err(DecodeError::Spool)?).map_err(in_names())?;
     }

@@ -13,7 +13,7 @@ use firn_core::{
     for_each_piece,
     format::{Base, FileWriter, PackedFrame, Section, pack_frame, pack_patch_frame},
     hash::{HashWriter, Sha256},
-    recipe::{self, EncodedRecipe, Lane, OriginRun, Origins},
+    recipe::{self, EncodedRecipe, Lane, OriginRun, Origins, Travelling},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -60,7 +60,7 @@ pub fn encode_delta(
     // Nothing is dense here, as in the reference; but what stores say of paths that need trust travels.
     let (new, reference) = std::thread::scope(|scope| {
         let reference = scope.spawn(|| Reference::new(base, spool));
-        let new = recipe::encode(closure, spool, &mut |_| Ok(false), &mut |_| {});
+        let new = recipe::encode_layout_1(closure, spool);
         (new, reference.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (mut recipe, reference) = (new?, reference?);
@@ -177,16 +177,16 @@ fn sources(
     let old = numbers(&reference.recipe.contents, spool)?;
     let new = digests(&recipe.contents, spool)?;
     let known: Vec<Option<u64>> = new.iter().map(|digest| old.get(digest).copied()).collect();
-    let travelling: Vec<(Blob, Lane)> =
+    let travelling: Vec<Travelling> =
         recipe.contents.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(content, _)| *content).collect();
     if known.iter().copied().eq((0..reference.contents()).map(Some)) {
         unchanged.push(Section::Sources);
         return Ok(reference.joined(&[]));
     }
-    let wanted: HashSet<Blob> = travelling.iter().map(|(blob, _)| *blob).collect();
+    let wanted: HashSet<Blob> = travelling.iter().map(|content| content.blob).collect();
     let pairs = pairs(closure, base, &wanted, spool)?;
     let places: HashMap<Blob, u64> =
-        (0..).zip(&reference.recipe.contents).map(|(number, (blob, _))| (*blob, number)).collect();
+        (0..).zip(&reference.recipe.contents).map(|(number, content)| (content.blob, number)).collect();
     // A pair may be named by another copy of the same contents.
     let place_of = |blob: &Blob| -> io::Result<Option<u64>> {
         match places.get(blob) {
@@ -202,7 +202,7 @@ fn sources(
         rest.clear();
     }
 
-    let paired = travelling.into_iter().map(|(blob, lane)| {
+    let paired = travelling.into_iter().map(|Travelling { blob, lane, .. }| {
         let pair = pairs.get(&blob).map_or(Ok(None), place_of)?;
         // As in a whole file what does not compress would be taken for all of its frame, or spoil its model.
         let lane = if lane == Lane::Small && is_dense(spool, blob)? { Lane::Dense } else { lane };
@@ -315,11 +315,11 @@ fn digest(blob: Blob, spool: &dyn Spool) -> io::Result<(u64, Sha256)> {
     Ok((blob.len, hasher.finish().0))
 }
 
-fn digests(contents: &[(Blob, Lane)], spool: &dyn Spool) -> io::Result<Vec<(u64, Sha256)>> {
-    contents.iter().map(|(blob, _)| digest(*blob, spool)).collect()
+fn digests(contents: &[Travelling], spool: &dyn Spool) -> io::Result<Vec<(u64, Sha256)>> {
+    contents.iter().map(|content| digest(content.blob, spool)).collect()
 }
 
-fn numbers(contents: &[(Blob, Lane)], spool: &dyn Spool) -> io::Result<HashMap<(u64, Sha256), u64>> {
+fn numbers(contents: &[Travelling], spool: &dyn Spool) -> io::Result<HashMap<(u64, Sha256), u64>> {
     Ok(digests(contents, spool)?.into_iter().zip(0..).collect())
 }
 

@@ -24,7 +24,7 @@ impl Reference {
             Section::SourceNames => &self.recipe.source_names,
             Section::Hashes => &self.recipe.hashes,
             Section::Derivations => &self.recipe.derivations,
-            Section::Origins | Section::Sources => &[],
+            Section::Copies | Section::Origins | Section::Sources => &[],
         }
     }
 
@@ -54,7 +54,7 @@ impl Reference {
     /// Where a content of the base is in the spool.
     pub(super) fn content(&self, number: u64) -> Option<Blob> {
         let number = usize::try_from(number).ok()?;
-        self.recipe.contents.get(number).map(|(blob, _)| *blob)
+        self.recipe.contents.get(number).map(|content| content.blob)
     }
 
     /// Contents by runs of them, in order.

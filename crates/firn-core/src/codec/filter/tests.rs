@@ -283,15 +283,18 @@ fn contents_of_a_real_closure_come_back_from_every_lane() {
 #[test]
 fn frames_are_cut_between_small_files_and_around_large_ones() {
     const MIB: u64 = 1 << 20;
-    let cuts = |lane, lengths: &[u64]| frame_cuts(lane, lengths.iter().map(|n| n * MIB));
+    let cuts = |lane, lengths: &[u64]| frame_cuts(lane, lengths.iter().map(|n| (n * MIB, false)));
     let mib = |cuts: &[u64]| cuts.iter().map(|n| n * MIB).collect::<Vec<_>>();
     assert_eq!(cuts(Lane::Tree, &[]), []);
     assert_eq!(cuts(Lane::Tree, &[10, 6, 1]), mib(&[16, 17]));
     assert_eq!(cuts(Lane::Tree, &[10, 7, 1]), mib(&[10, 18]));
     assert_eq!(cuts(Lane::Small, &[1, 40, 1]), mib(&[1, 17, 33, 41, 42]));
     assert_eq!(cuts(Lane::Large, &[3, 32, 4]), mib(&[3, 19, 35, 39]));
+    let alike = |lengths: &[u64]| frame_cuts(Lane::Large, lengths.iter().map(|n| (n * MIB, true)));
+    assert_eq!(alike(&[3, 15, 14, 1, 18, 3]), mib(&[32, 33, 49, 51, 54]));
+    assert_eq!(alike(&[18, 16, 2, 3]), mib(&[16, 18, 34, 39]));
     assert_eq!(cuts(Lane::Dense, &[1, 5, 3]), mib(&[4, 8, 9]));
-    assert_eq!(frame_cuts(Lane::Small, [0, 0]), []);
+    assert_eq!(frame_cuts(Lane::Small, [(0, false); 2]), []);
 }
 
 #[test]
