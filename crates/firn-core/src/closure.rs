@@ -290,25 +290,23 @@ impl Proven {
                 index.insert(&path.path, first);
             }
         }
-        let mut wanted = HashSet::with_capacity(paths.len());
+        let mut references = References::default();
+        let mut wanted = vec![false; paths.len()];
         for path in &paths {
             for reference in &path.references {
-                if !index.contains_key(reference) {
+                let Some(place) = index.get(reference) else {
                     return Err(ClosureError::Missing { missing: reference.clone(), wanted_by: path.path.clone() });
-                }
-                if *reference != path.path {
-                    wanted.insert(reference);
-                }
+                };
+                wanted[*place] |= *reference != path.path;
+                references.places.push(*place as u32);
             }
+            references.ends.push(references.places.len());
         }
-        let roots = match roots {
-            Some(roots) => roots,
-            None => {
-                let mut seen = HashSet::new();
-                let free = paths.iter().map(|p| &p.path).filter(|p| !wanted.contains(*p));
-                free.filter(|p| seen.insert(*p)).cloned().collect()
-            }
-        };
+        let roots = roots.unwrap_or_else(|| {
+            // A duplicate has the place of the first.
+            let free = paths.iter().enumerate().filter(|(i, path)| !wanted[*i] && index.get(&path.path) == Some(i));
+            free.map(|(_, path)| path.path.clone()).collect()
+        });
         let mut starts = Vec::with_capacity(roots.len());
         for root in &roots {
             starts.push(*index.get(root).ok_or_else(|| ClosureError::MissingRoot(root.clone()))?);
@@ -316,13 +314,13 @@ impl Proven {
         if starts.is_empty() {
             return Err(ClosureError::Cycle(paths[0].path.clone()));
         }
-        let order = reference_order(&paths, &index, &starts)?;
+        let order = reference_order(&paths, &references, &starts)?;
         if order.len() < index.len() {
             let reached: HashSet<usize> = order.iter().copied().collect();
             let lost = index.values().find(|i| !reached.contains(i)).map_or(0, |i| *i);
             return Err(ClosureError::Unreached(paths[lost].path.clone()));
         }
-        drop((wanted, index));
+        drop((references, index));
         let mut slots: Vec<Option<ProvenPath>> = paths.into_iter().map(Some).collect();
         let paths = order.into_iter().filter_map(|i| slots[i].take()).collect();
         Ok(Self { store_dir, roots, paths })
@@ -373,12 +371,23 @@ impl Proven {
     }
 }
 
+/// Places of what paths refer to.
+#[derive(Default)]
+struct References {
+    places: Vec<u32>,
+    /// Where those of each path end.
+    ends: Vec<usize>,
+}
+
+impl References {
+    fn of(&self, path: usize) -> &[u32] {
+        let begin = path.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.places[begin..self.ends[path]]
+    }
+}
+
 /// Depth-first post-order from the roots in sorted reference order, without recursion. What no root reaches is left out.
-fn reference_order(
-    paths: &[ProvenPath],
-    index: &HashMap<&StorePath, usize>,
-    roots: &[usize],
-) -> Result<Vec<usize>, ClosureError> {
+fn reference_order(paths: &[ProvenPath], references: &References, roots: &[usize]) -> Result<Vec<usize>, ClosureError> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         New,
@@ -395,14 +404,14 @@ fn reference_order(
         }
         while let Some((node, next)) = stack.last_mut() {
             let node = *node;
-            let Some(reference) = paths[node].references.get(*next) else {
+            let Some(child) = references.of(node).get(*next) else {
                 marks[node] = Mark::Done;
                 order.push(node);
                 stack.pop();
                 continue;
             };
             *next += 1;
-            let child = index.get(reference).copied().unwrap_or(node);
+            let child = *child as usize;
             match marks[child] {
                 Mark::New => {
                     marks[child] = Mark::Open;

@@ -232,7 +232,9 @@ fn read_sources(
         let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
         let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
         check_count("bytes of contents", contents.len, list.contents_len())?;
-        let digests = digests(&list, spool, options.threads, meter).map_err(DecodeError::Spool)?;
+        // Records are unpacked meanwhile, and what follows waits for them.
+        let threads = options.threads.saturating_sub(1);
+        let digests = digests(&list, spool, threads, meter).map_err(DecodeError::Spool)?;
         list.resolve(&header.store_dir, digests).map_err(in_names)?
     };
     check_count("sources", header.counts.sources, sources.len() as u64)?;

@@ -216,8 +216,7 @@ fn is_all_there(url: &StoreUrl, closure: &Proven) -> bool {
     let place = StorePlace::at(url.clone(), closure.store_dir().clone(), environment());
     let Ok(Some(mut store)) = place.and_then(|place| place.open_without_daemon()) else { return false };
     let mut valid = |paths: &[StorePath]| store.valid(paths).is_ok_and(|valid| valid.len() == paths.len());
-    let all: Vec<StorePath> = closure.paths().iter().map(|path| path.path().clone()).collect();
-    valid(closure.roots()) && valid(&all)
+    valid(closure.roots()) && valid(&closure.paths().iter().map(|path| path.path().clone()).collect::<Vec<_>>())
 }
 
 /// Events of the daemon while it imports: progress, and its log lines as details.

@@ -80,6 +80,17 @@ impl Derivation {
         if parser.at == text.len() { Ok(drv) } else { Err(parser.error("nothing after the derivation")) }
     }
 
+    /// Names and paths of the outputs in the text of a `.drv` file. All of it is read, as by [`Derivation::parse`], but little is
+    /// kept.
+    pub fn outputs_in(text: &[u8]) -> Result<Vec<[Vec<u8>; 2]>, ATermError> {
+        if let Some(front) = Front::parse(text)
+            && (Parser { text: front.rest, at: 0 }).skip_rest().is_ok()
+        {
+            return Ok(front.outputs.into_iter().map(|(name, path)| [name.to_vec(), path.to_vec()]).collect());
+        }
+        Ok(Self::parse(text)?.outputs.into_iter().map(|output| [output.name, output.path]).collect())
+    }
+
     /// Prints the text as Nix does, lists in the order they have here.
     pub fn print(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(4096);
@@ -256,6 +267,41 @@ impl<'a> Parser<'a> {
             }
             _ => Err(self.error("the end of a string")),
         }
+    }
+
+    /// A string that nobody wants.
+    fn skip(&mut self) -> Result<(), ATermError> {
+        self.expect(b"\"", "a string")?;
+        loop {
+            match memchr::memchr2(b'"', b'\\', &self.text[self.at..]) {
+                Some(n) if self.text[self.at + n] == b'"' => {
+                    self.at += n + 1;
+                    return Ok(());
+                }
+                Some(n) if self.at + n + 1 < self.text.len() => self.at += n + 2,
+                _ => return Err(self.error("the end of a string")),
+            }
+        }
+    }
+
+    /// What stands behind a [`Front`], to the end of the text.
+    fn skip_rest(&mut self) -> Result<(), ATermError> {
+        for _ in ["system", "builder"] {
+            self.expect(b",", "a comma")?;
+            self.skip()?;
+        }
+        self.expect(b",", "a comma")?;
+        self.list(Self::skip)?;
+        self.expect(b",", "a comma")?;
+        self.list(|p| {
+            p.expect(b"(", "an environment variable")?;
+            p.skip()?;
+            p.expect(b",", "a comma")?;
+            p.skip()?;
+            p.expect(b")", "a closing parenthesis")
+        })?;
+        self.expect(b")", "the end of the derivation")?;
+        if self.at == self.text.len() { Ok(()) } else { Err(self.error("nothing after the derivation")) }
     }
 
     fn error(&self, expected: &'static str) -> ATermError {

@@ -17,6 +17,26 @@ fn every_cut_and_an_appended_byte_are_errors() {
     assert!(Derivation::parse(&[SIMPLE, b"\n"].concat()).is_err());
 }
 
+/// What [`Derivation::outputs_in`] has to give.
+fn outputs(text: &[u8]) -> Option<Vec<[Vec<u8>; 2]>> {
+    Some(Derivation::parse(text).ok()?.outputs.into_iter().map(|o| [o.name, o.path]).collect())
+}
+
+#[test]
+fn outputs_are_those_of_a_text_that_can_be_read_to_its_end() {
+    let versioned = br#"DrvWithVersion("xp-dyn-drv",[("out","p","","")],[],[],"x","b",[],[])"#;
+    let escaped = br#"Derive([("o\ut","p","","")],[],[],"\"","b\\",[],[("a","\"")])"#;
+    let unfinished: [&[u8]; 2] = [br#"Derive([],[],[],"x\\"#, br#"Derive([],[],[],"x","y",[],[("a","b"))"#];
+    for text in [SIMPLE, versioned, escaped].into_iter().chain(unfinished) {
+        let text = text.to_vec();
+        for cut in 0..=text.len() {
+            assert_eq!(Derivation::outputs_in(&text[..cut]).ok(), outputs(&text[..cut]), "cut at {cut}");
+        }
+        let longer = [&text, &b"\n"[..]].concat();
+        assert_eq!(Derivation::outputs_in(&longer).ok(), outputs(&longer));
+    }
+}
+
 #[test]
 fn a_dynamic_derivation_is_read_and_marked() {
     let text = br#"DrvWithVersion("xp-dyn-drv",[("out","","r:sha256","")],[("/nix/store/x.drv",(["out"],[("out",["a"])]))],[],"x","b",[],[])"#;
@@ -42,6 +62,7 @@ proptest::proptest! {
     ) {
         let drv = Derivation { args, env, ..Derivation::default() };
         assert_eq!(Derivation::parse(&drv.print()).unwrap(), drv);
+        assert_eq!(Derivation::outputs_in(&drv.print()).unwrap().len(), 0);
     }
 
     #[test]

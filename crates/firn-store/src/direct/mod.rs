@@ -136,18 +136,22 @@ impl StoreFolder {
             return Ok(imported);
         }
         let staging = Staging::new(store)?;
-        let staged = thread::scope(|scope| {
-            let writing = scope.spawn(|| staging.write(&wanted, spool, progress));
+        let placed = thread::scope(|scope| {
+            // Rows take as long as files: neither waits for the other.
+            let writing = scope.spawn(|| {
+                let placed = staging.place(&staging.write(&wanted, spool, progress)?, progress)?;
+                progress(Step::Syncing);
+                fs::syncfs(&store.fd).context("sync", || store.path.clone())?;
+                Ok(placed)
+            });
             let added = registry.add(&self.store_dir, paths, &known, |path| outputs(path, spool));
-            if added.is_err() {
+            let indexed = added.and_then(|()| registry.index());
+            if indexed.is_err() {
                 staging.stop.store(true, Ordering::Relaxed);
             }
-            let staged = join(writing);
-            added.and(staged)
+            let placed = join(writing);
+            indexed.and(placed)
         })?;
-        let placed = staging.place(&staged, progress)?;
-        progress(Step::Syncing);
-        fs::syncfs(&store.fd).context("sync", || store.path.clone())?;
         registry.prepare(&self.layout.db)?;
         progress(Step::Registering);
         // From here on the paths may be valid, whatever becomes of the commit.
@@ -198,9 +202,9 @@ pub fn state_dir(root: &Path, store_dir: &StoreDir) -> PathBuf {
 fn outputs(path: &ProvenPath, spool: &dyn Spool) -> Result<Vec<(String, String)>, DirectError> {
     let Node::Regular { contents, .. } = path.content() else { return Ok(Vec::new()) };
     let text = spool.get(*contents).context("read back", || path.path().as_str().into())?;
-    let Ok(derivation) = Derivation::parse(&text) else { return Ok(Vec::new()) };
-    let known = derivation.outputs.into_iter().filter(|output| !output.path.is_empty());
-    Ok(known.filter_map(|o| Some((String::from_utf8(o.name).ok()?, String::from_utf8(o.path).ok()?))).collect())
+    let Ok(outputs) = Derivation::outputs_in(&text) else { return Ok(Vec::new()) };
+    let known = outputs.into_iter().filter(|[_, path]| !path.is_empty());
+    Ok(known.filter_map(|[name, path]| Some((String::from_utf8(name).ok()?, String::from_utf8(path).ok()?))).collect())
 }
 
 /// A private directory in the store directory, gone with this value.

@@ -123,6 +123,9 @@ impl Registry {
 
     /// What is known of each path, in the same order.
     pub(super) fn known(&self, store_dir: &StoreDir, paths: &[ProvenPath]) -> Result<Vec<Known>, DirectError> {
+        if self.new {
+            return Ok(paths.iter().map(|_| Known::Absent).collect());
+        }
         let query = "select id, hash, ca from ValidPaths where path = ?";
         let mut select = self.connection.prepare(query).map_err(|e| self.error(e))?;
         let look_up = |path: &ProvenPath| {
@@ -204,11 +207,13 @@ impl Registry {
         Ok(())
     }
 
+    /// Makes the indexes of a new database, once all rows are in it.
+    pub(super) fn index(&self) -> Result<(), DirectError> {
+        if self.new { self.connection.execute_batch(INDEXES).map_err(|e| self.error(e)) } else { Ok(()) }
+    }
+
     /// Does all of a commit that may fail before anything can be valid.
     pub(super) fn prepare(&self, db: &Directory) -> Result<(), DirectError> {
-        if self.new {
-            self.connection.execute_batch(INDEXES).map_err(|e| self.error(e))?;
-        }
         if db.read("schema")?.is_none() {
             draft_schema(db).context("write", || db.path.join("schema"))?;
         }
