@@ -69,9 +69,10 @@ fn large_cuts(files: impl IntoIterator<Item = (u64, bool)>) -> Vec<u64> {
         }
         at += len;
         if len >= FRAME {
-            let pieces = (1..=len / FRAME).map(|n| start + n * FRAME);
-            cuts.extend(pieces.chain((len % FRAME > 0).then_some(at)));
-            start = at;
+            while start < at {
+                start = at.min(start + FRAME);
+                cuts.push(start);
+            }
         }
     }
     if at > start {

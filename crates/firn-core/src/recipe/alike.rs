@@ -84,10 +84,20 @@ impl Sketch {
     }
 }
 
+/// Bits of the number of a content. Those beyond are not looked for.
+const NUMBER: u32 = 24;
+
 /// For each content an earlier one that it is like and far away from, if there is one; `None` for all where there are few.
 pub(super) fn find(files: &[FileKey], sketches: &[Sketch]) -> Vec<Option<u32>> {
-    let mut all: Vec<(u64, u32)> =
-        (0..).zip(sketches).flat_map(|(n, sketch)| sketch.hashes().iter().map(move |hash| (*hash, n))).collect();
+    let mut like = vec![None; files.len()];
+    // A hash, of which some bits are enough, and behind it the number of a content that has it.
+    let mut all: Vec<u64> = Vec::new();
+    for (number, sketch) in sketches.iter().enumerate().take(1 << NUMBER) {
+        all.extend(sketch.hashes().iter().map(|hash| hash >> NUMBER << NUMBER | number as u64));
+    }
+    if all.is_empty() {
+        return like;
+    }
     all.sort_unstable();
     let mut places = vec![0; files.len()];
     let mut at = 0;
@@ -95,39 +105,36 @@ pub(super) fn find(files: &[FileKey], sketches: &[Sketch]) -> Vec<Option<u32>> {
         places[number as usize] = at;
         at += files[number as usize].len;
     }
-    let mut like = vec![None; files.len()];
-    if all.is_empty() {
-        return like;
-    }
     let (mut bytes, mut all_bytes) = (0, 0);
-    let mut candidates: Vec<u32> = Vec::new();
-    for (number, (file, sketch)) in (0..).zip(files.iter().zip(sketches)) {
+    // How many hashes the content at hand has in common with each.
+    let mut common = vec![0u8; files.len()];
+    let mut others: Vec<usize> = Vec::new();
+    for (number, (file, sketch)) in files.iter().zip(sketches).enumerate() {
         if !matches!(file.lane(), Lane::Tree | Lane::Large) {
             continue;
         }
         all_bytes += file.len;
-        candidates.clear();
-        for hash in sketch.hashes() {
-            let first = all.partition_point(|(other, _)| other < hash);
-            let run = all[first..].iter().take(COMMON + 1).take_while(|(other, _)| other == hash);
-            if run.clone().count() <= COMMON {
-                let lane = |other: &u32| files[*other as usize].lane() == file.lane();
-                candidates.extend(run.map(|(_, other)| *other).take_while(|other| *other < number).filter(lane));
+        for hash in sketch.hashes().iter().map(|hash| hash >> NUMBER) {
+            let rest = &all[all.partition_point(|entry| entry >> NUMBER < hash)..];
+            let run = rest.iter().take(COMMON + 1).take_while(|entry| *entry >> NUMBER == hash).count();
+            for entry in rest[..run].iter().filter(|_| run <= COMMON) {
+                let other = (entry & ((1 << NUMBER) - 1)) as usize;
+                if other < number && files[other].lane() == file.lane() {
+                    common[other] += 1;
+                    others.push(other);
+                }
             }
         }
-        candidates.sort_unstable();
-        let mut best: (usize, u32) = (0, 0);
-        for run in candidates.chunk_by(|a, b| a == b) {
-            if run.len() > best.0 {
-                best = (run.len(), run[0]);
-            }
-        }
-        let (common, other) = best;
+        // The first of those that have most.
+        let best = others.iter().copied().max_by_key(|other| (common[*other], std::cmp::Reverse(*other)));
         let enough = sketch.len.div_ceil(4).max(2);
-        if common >= enough && places[number as usize].abs_diff(places[other as usize]) >= NEAR {
-            like[number as usize] = Some(other);
+        if let Some(best) = best.filter(|best| usize::from(common[*best]) >= enough)
+            && places[number].abs_diff(places[best]) >= NEAR
+        {
+            like[number] = Some(best as u32);
             bytes += file.len;
         }
+        others.drain(..).for_each(|other| common[other] = 0);
     }
     if bytes < WORTH.max(all_bytes / SHARE) {
         like.fill(None);

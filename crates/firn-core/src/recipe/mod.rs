@@ -28,7 +28,7 @@ use crate::{
 };
 pub use contents::{LARGE, Lane, Travelling};
 pub use origins::{OriginRun, Origins};
-pub use source_names::{SourceDigest, SourceList};
+pub use source_names::{PlaceAll, SourceDigest, SourceList};
 use std::io::{self, Read};
 pub use write::{EncodedRecipe, Tell, Told, encode, encode_base, encode_layout_1};
 

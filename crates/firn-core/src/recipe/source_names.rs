@@ -175,6 +175,9 @@ impl TreeWriter<'_, '_> {
     }
 }
 
+/// Gives places in the spool for contents of such lengths.
+pub type PlaceAll<'a> = &'a mut dyn FnMut(&[u64]) -> Result<Vec<Blob>, RecipeError>;
+
 /// The sources of a recipe whose contents are still to come.
 pub struct SourceList {
     sources: Vec<Source>,
@@ -220,7 +223,7 @@ impl SourceList {
         base: u64,
         limits: &RecipeLimits,
     ) -> Result<Self, RecipeError> {
-        Self::read_placed(names, copies, limits, |lengths| {
+        Self::read_placed(names, copies, limits, &mut |lengths| {
             let mut offset = base;
             let place = |len: &u64| {
                 let blob = Blob { offset, len: *len };
@@ -237,7 +240,7 @@ impl SourceList {
         names: &mut dyn Read,
         copies: &mut dyn Read,
         limits: &RecipeLimits,
-        place_all: impl FnOnce(&[u64]) -> Result<Vec<Blob>, RecipeError>,
+        place_all: PlaceAll<'_>,
     ) -> Result<Self, RecipeError> {
         let mut input = Input::new(names);
         let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0, path_bytes: 0, first: 0 };

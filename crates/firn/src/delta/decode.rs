@@ -140,7 +140,7 @@ fn prove(
         check_count("bytes of contents", sections.sources.len, 0)?;
     } else {
         let all_copied = base.unchanged.contains(&Section::Sources);
-        let place = |lengths: &[u64]| place(lengths, &origins, all_copied, &reference, sections.sources);
+        let place = &mut |lengths: &[u64]| place(lengths, &origins, all_copied, &reference, sections.sources);
         let in_names = || in_section(Section::SourceNames);
         let list = SourceList::read_placed(&mut &*names, &mut io::empty(), &limits, place).map_err(in_names())?;
         let digests = digests(&list, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
