@@ -3,7 +3,7 @@
 use super::error::{Context, DirectError};
 use firn_core::StoreDir;
 use rustix::{
-    fd::{AsFd, OwnedFd},
+    fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{self, AtFlags, FileType, FlockOperation, Gid, Mode, OFlags},
     io::Errno,
 };
@@ -83,9 +83,10 @@ impl Directory {
     }
 
     /// Opens a lock file as Nix has it.
-    fn lock_file(&self, name: &str) -> Result<OwnedFd, DirectError> {
+    fn lock_file(&self, name: &str) -> Result<Lock, DirectError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).context("open", || self.path.join(name))
+        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600));
+        fd.map(Lock).context("open", || self.path.join(name))
     }
 
     /// Reads a small file; `None` if it is absent.
@@ -103,6 +104,23 @@ impl Directory {
     }
 }
 
+/// A lock file whose lock, if it was taken, ends with this value. Closing it would not do: a child of another thread that is
+/// forked and not yet executed has the file open too, and would keep the lock for that long.
+#[derive(Debug)]
+struct Lock(OwnedFd);
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// An opened store folder, locked against Nix and against a second import.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -110,7 +128,7 @@ pub(super) struct Layout {
     pub(super) db: Directory,
     pub(super) gcroots: Directory,
     /// Held for the life of this value: `big-lock`, `gc.lock`.
-    _locks: [OwnedFd; 2],
+    _locks: [Lock; 2],
 }
 
 /// Where a store of this directory has its state: beside a `.../store` as a Nix built for it has it, else `/nix/var/nix`.
@@ -165,7 +183,7 @@ fn refuse_daemon(state: &Directory) -> Result<(), DirectError> {
 
 /// Takes `big-lock` exclusively. Every Nix process that has the store open holds it shared, and waits for it when it is
 /// held exclusively: by a schema upgrade, or by another of us.
-fn lock_alone(db: &Directory, waiting: &dyn Fn(&Path)) -> Result<OwnedFd, DirectError> {
+fn lock_alone(db: &Directory, waiting: &dyn Fn(&Path)) -> Result<Lock, DirectError> {
     let path = || db.path.join("big-lock");
     let fd = db.lock_file("big-lock")?;
     let alone = FlockOperation::NonBlockingLockExclusive;

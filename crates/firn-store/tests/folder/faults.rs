@@ -208,12 +208,12 @@ fn a_live_store_is_refused_and_says_why() {
     let nix_process = File::open(state.join("db/big-lock")).unwrap();
     flock(&nix_process, FlockOperation::NonBlockingLockShared).unwrap();
     assert!(matches!(closure.import(folder.path()), Err(DirectError::InUse(_))));
-    drop(nix_process);
+    flock(&nix_process, FlockOperation::Unlock).unwrap();
 
     let collector = File::open(state.join("gc.lock")).unwrap();
     flock(&collector, FlockOperation::NonBlockingLockExclusive).unwrap();
     assert!(matches!(closure.import(folder.path()), Err(DirectError::Collector(_))));
-    drop(collector);
+    flock(&collector, FlockOperation::Unlock).unwrap();
 
     assert_eq!(files(folder.path()), before);
     std::fs::create_dir(state.join("daemon-socket")).unwrap();
