@@ -407,13 +407,12 @@ fn other_jobs(recipe: &mut EncodedRecipe, is_streamed: bool, options: &EncodeOpt
             Job { number, section: Section::Derivations, raw: Raw::Memory(chunk.to_vec()), policy }
         })
         .collect();
-    let names = std::mem::take(&mut recipe.source_names);
     let hashes = std::mem::take(&mut recipe.hashes);
-    let copies = std::mem::take(&mut recipe.copies);
-    let policy = FramePolicy::names(copies.len() as u64, max_memory);
-    jobs.push(Job { number: 0, section: Section::Copies, raw: Raw::Memory(copies), policy });
-    let policy = FramePolicy::names(names.len() as u64, max_memory);
-    jobs.push(Job { number: 0, section: Section::SourceNames, raw: Raw::Memory(names), policy });
+    for (section, raw) in [(Section::Copies, &mut recipe.copies), (Section::SourceNames, &mut recipe.source_names)] {
+        let raw = std::mem::take(raw);
+        let policy = FramePolicy::names(raw.len() as u64, max_memory);
+        jobs.push(Job { number: 0, section, raw: Raw::Memory(raw), policy });
+    }
     jobs.push(Job { number: 0, section: Section::Hashes, raw: Raw::Memory(hashes), policy: FramePolicy::stored() });
     jobs.retain(|job| !matches!(&job.raw, Raw::Memory(bytes) if bytes.is_empty()));
     jobs

@@ -31,10 +31,10 @@ fn letters(pages: u8) -> WordPlan {
 /// Where the frames of one lane end, from the lengths of its files in order, and whether each is like the one before. Small
 /// files stay whole; a large file has frames of its own, or one with those that are like it.
 pub fn frame_cuts(lane: Lane, files: impl IntoIterator<Item = (u64, bool)>) -> Vec<u64> {
-    let limit = if lane == Lane::Dense { DENSE_FRAME } else { FRAME };
     if lane == Lane::Large {
         return large_cuts(files);
     }
+    let limit = if lane == Lane::Dense { DENSE_FRAME } else { FRAME };
     let alone = |len| len > limit;
     let (mut cuts, mut start, mut at) = (Vec::new(), 0, 0);
     for (len, _) in files {
@@ -68,11 +68,9 @@ fn large_cuts(files: impl IntoIterator<Item = (u64, bool)>) -> Vec<u64> {
             cuts.push(at);
         }
         at += len;
-        if len >= FRAME {
-            while start < at {
-                start = at.min(start + FRAME);
-                cuts.push(start);
-            }
+        while len >= FRAME && start < at {
+            start = at.min(start + FRAME);
+            cuts.push(start);
         }
     }
     if at > start {
@@ -126,7 +124,8 @@ pub(super) fn pack(lane: Lane, low_memory: bool, raw: &[u8]) -> Result<Packed, C
     filtered.take_hashes()?;
     let fast = match lane {
         Lane::Small => raw.len() >= SLOW,
-        // What is larger than a frame comes in pieces of just so many bytes. Markup shrinks to a third when its tags are words, and PPMd7 is as fast then as it is small.
+        // What is larger than a frame comes in pieces of just so many bytes. Markup shrinks to a third when its tags are
+        // words, and PPMd7 is as fast then as it is small.
         Lane::Large if raw.len() as u64 != FRAME => {
             !filtered.replace_words(MARKUP)? && !ppmd_pays(lane, low_memory, &filtered.stream)?
         }
