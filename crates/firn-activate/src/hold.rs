@@ -15,7 +15,14 @@ use std::{
 /// A lock; freed when dropped, and by the kernel when its process ends.
 #[derive(Debug)]
 pub struct Hold {
-    _file: File,
+    pub(crate) file: File,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Closing it would not do: a child of another thread that is forked and not yet executed has the file open too.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Locks that there are. They live in `/run`: no restart leaves one behind.
@@ -47,7 +54,7 @@ impl Lock {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
         let file = open.map_err(ActivateError::file("open", &path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Hold { _file: file }),
+            Ok(()) => Ok(Hold { file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(ActivateError::Locked(path)),
             Err(error) => Err(ActivateError::file("lock", &path)(error.into())),
         }
@@ -62,7 +69,10 @@ impl Lock {
             file => file.map_err(ActivateError::file("open", &path))?,
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(false),
+            Ok(()) => {
+                drop(Hold { file });
+                Ok(false)
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
             Err(error) => Err(ActivateError::file("lock", &path)(error.into())),
         }
@@ -102,5 +112,22 @@ impl Request {
             Ok(()) => true,
             Err(error) => error.kind() != io::ErrorKind::NotFound && self.path(host, id).exists(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child between fork and exec has what the copy of the descriptor has here.
+    #[test]
+    fn a_lock_ends_with_its_holder_whoever_has_the_file_open() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::below(root.path());
+        let hold = Lock::Work.take(&host).unwrap();
+        let _child = hold.file.try_clone().unwrap();
+        assert!(Lock::Work.is_taken(&host).unwrap());
+        drop(hold);
+        assert!(!Lock::Work.is_taken(&host).unwrap());
     }
 }

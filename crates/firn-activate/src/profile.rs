@@ -5,12 +5,13 @@
 use crate::{
     error::ActivateError,
     goal::profile_link,
+    hold::Hold,
     host::{Host, make_folder, remove, replace_link, sync_parent},
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     os::unix::fs::{OpenOptionsExt, symlink},
     path::{Path, PathBuf},
 };
@@ -29,11 +30,6 @@ pub struct Generation {
 pub struct Profile {
     host: Host,
     link: PathBuf,
-}
-
-/// Nix's lock of a profile; freed when dropped.
-pub(crate) struct ProfileLock {
-    _file: File,
 }
 
 impl Profile {
@@ -120,7 +116,7 @@ impl Profile {
     }
 
     /// Takes the lock that `nix-env` takes, waiting for it.
-    pub(crate) fn lock(&self) -> Result<ProfileLock, ActivateError> {
+    pub(crate) fn lock(&self) -> Result<Hold, ActivateError> {
         let mut path = self.host.path(&self.link).into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
@@ -131,8 +127,9 @@ impl Profile {
             let file = open.map_err(failed)?;
             flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
             // Nix marks a lock file that it deletes by writing to it: then another one is the lock.
-            if file.metadata().map_err(failed)?.len() == 0 {
-                return Ok(ProfileLock { _file: file });
+            let hold = Hold { file };
+            if hold.file.metadata().map_err(failed)?.len() == 0 {
+                return Ok(hold);
             }
         }
     }

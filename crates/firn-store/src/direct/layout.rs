@@ -247,3 +247,20 @@ pub(super) fn kind(dir: impl AsFd, name: &str) -> rustix::io::Result<Option<File
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child between fork and exec has what the copy of the descriptor has here.
+    #[test]
+    fn a_lock_ends_with_its_value_whoever_has_the_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::root(folder.path()).unwrap();
+        let lock = lock_alone(&directory, &|_| ()).unwrap();
+        let _child = lock.0.try_clone().unwrap();
+        assert!(fs::flock(directory.lock_file("big-lock").unwrap(), FlockOperation::NonBlockingLockShared).is_err());
+        drop(lock);
+        fs::flock(directory.lock_file("big-lock").unwrap(), FlockOperation::NonBlockingLockShared).unwrap();
+    }
+}
