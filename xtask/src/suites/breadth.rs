@@ -13,7 +13,7 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     let desk = scene.host("desk")?;
     let web = scene.host("web")?;
     desk.push(&tree()?, "/home/alice/tree")?;
-    desk.push(&scene.bed.tools(scene.release)?, "/home/alice/tools")?;
+    desk.push(&scene.bed.tools(scene.tools)?, "/home/alice/tools")?;
     desk.push(&workspace::file("tests/nix/breadth"), "/home/alice/breadth")?;
     let instantiate = |attribute: &str| {
         desk.alice(&format!("nix-instantiate breadth -A {attribute} --arg tools ./tools --arg tree ./tree"))?.ok()

@@ -30,6 +30,7 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         let nothing = pack("--attr B --base-name web -o named.firn")?.fails_with(8)?;
         ensure!(nothing.contains("--keep web"), "{nothing}");
         pack("--attr A --keep web -o old.firn")?.ok()?;
+        ensure!(inspected(&desk, "/root/old.firn")?.root == a, "the systems of the two hosts are not the same");
         pack("--attr B --keep web --base-name web -o named.firn")?.ok()?;
         desk.root(
             "set -e; cd; cmp update.firn named.firn

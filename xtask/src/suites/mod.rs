@@ -76,6 +76,8 @@ pub struct Scene {
     pub bed: Bed,
     /// The release of its hosts.
     pub release: Release,
+    /// The release whose shell and busybox systems of the bed are built with, on every host of the run.
+    pub tools: Release,
     /// The static firn binary on this machine.
     pub firn: PathBuf,
 }
@@ -89,9 +91,10 @@ impl Scene {
     }
 }
 
-/// Lays the bed's systems (`nix`) and what they are made with (`tools`) into a folder of the host.
+/// Lays the bed's systems (`nix`) and what they are made with (`tools`) into a folder of the host. Both are the same on
+/// all hosts of a run: a system that is packed in one is compared with that in another.
 pub fn lay_systems(scene: &Scene, host: &Host<'_>, folder: &str) -> Result<()> {
-    host.push(&scene.bed.tools(scene.release)?, &format!("{folder}/tools"))?;
+    host.push(&scene.bed.tools(scene.tools)?, &format!("{folder}/tools"))?;
     host.push(&workspace::file("tests/testbed/nix"), &format!("{folder}/nix"))
 }
 
@@ -199,6 +202,7 @@ pub fn run(releases: &[Release], names: &[String], firn: &std::path::Path) -> Ta
         .into_iter()
         .flat_map(|suite| releases.iter().filter(|release| suite.releases.contains(release)).map(move |r| (suite, *r)))
         .collect();
+    let Some(&tools) = releases.first() else { return Tally::default() };
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut tally = Tally::default();
@@ -207,7 +211,7 @@ pub fn run(releases: &[Release], names: &[String], firn: &std::path::Path) -> Ta
             let start = Instant::now();
             let mut checks = Checks { prefix: prefix.clone(), passed: 0, failed: 0 };
             let told = Bed::new(&format!("{}-{}", suite.name, release.name())).and_then(|bed| {
-                let scene = Scene { bed, release: *release, firn: firn.to_path_buf() };
+                let scene = Scene { bed, release: *release, tools, firn: firn.to_path_buf() };
                 (suite.run)(&scene, &mut checks)
             });
             if let Err(error) = told {
