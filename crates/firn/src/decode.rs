@@ -4,6 +4,7 @@
 use crate::{
     event::{Meter, Sink, Work},
     schedule::Budget,
+    shared::SharedFrames,
     spool_file::FileSpool,
     unpack::{RunReader, Unpacking},
 };
@@ -16,7 +17,7 @@ use firn_core::{
 use std::{
     io::{self, Read},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -30,11 +31,13 @@ pub struct DecodeOptions {
     pub codec_memory: u64,
     /// Limits of the format.
     pub limits: Limits,
+    /// What another file that is read meanwhile may have in common with this one.
+    pub shared: Option<Arc<SharedFrames>>,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { threads: crate::default_threads(), codec_memory: 94 << 20, limits: Limits::default() }
+        Self { threads: crate::default_threads(), codec_memory: 94 << 20, limits: Limits::default(), shared: None }
     }
 }
 

@@ -37,7 +37,7 @@ impl Session<'_> {
     /// Where bases of deltas may be: what the flags name, and a store.
     pub(crate) fn bases(&self, store: Option<&StoreTarget>) -> Bases {
         let Globals { base, base_dir, .. } = &self.globals;
-        Bases { named: base.clone(), folder: base_dir.clone(), store: store.cloned(), at_hand: None }
+        Bases { named: base.clone(), folder: base_dir.clone(), store: store.cloned(), ..Bases::default() }
     }
 
     /// Reads a whole input and proves what it holds, a delta with a base that was named. `target` is what the command writes.

@@ -130,6 +130,11 @@ impl FileSpool {
     /// A second handle, which reads what was appended so far and may be appended to by nobody.
     pub fn reader(&mut self) -> io::Result<Self> {
         self.flush()?;
+        self.written()
+    }
+
+    /// As [`FileSpool::reader`], without what is still in the buffer.
+    pub(crate) fn written(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()?, dir: self.dir.clone(), written: self.written, buffer: Vec::new() })
     }
 

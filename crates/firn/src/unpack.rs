@@ -4,6 +4,7 @@ use crate::{
     decode::{DecodeError, DecodeOptions, as_format_error},
     event::Meter,
     schedule::Budget,
+    shared::Turn,
     spool_file::FileSpool,
 };
 use firn_core::{
@@ -147,12 +148,28 @@ impl Unpacking {
         options: &DecodeOptions,
         meter: &Meter<'_>,
     ) -> Result<(), DecodeError> {
-        let mut reader = frame.unpack(&options.limits, dictionaries)?;
+        let begin = self.lock().frames[place][number].at;
+        let (claim, theirs);
+        let mut reader: Box<dyn Read + '_> = match options.shared.as_ref().and_then(|shared| shared.turn(frame)) {
+            Some(Turn::Copy(there)) => {
+                let run = Blob { offset: there.offset, len: frame.header.raw_bytes };
+                (claim, theirs) = (None, there.spool);
+                Box::new(RunReader::new(&*theirs, run))
+            }
+            Some(Turn::Unpack(own)) => {
+                claim = Some(own);
+                Box::new(frame.unpack(&options.limits, dictionaries)?)
+            }
+            None => {
+                claim = None;
+                Box::new(frame.unpack(&options.limits, dictionaries)?)
+            }
+        };
         let mut buf = vec![0; 1 << 16];
         loop {
             let n = reader.read(&mut buf).map_err(as_format_error)?;
             if n == 0 {
-                return Ok(());
+                return claim.map_or(Ok(()), |claim| claim.done(to, begin)).map_err(DecodeError::Spool);
             }
             let at = self.lock().frames[place][number].at;
             to.write_at(at, &buf[..n]).map_err(DecodeError::Spool)?;

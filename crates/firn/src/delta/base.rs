@@ -2,8 +2,8 @@
 
 use super::{decode_delta, missing::Seen};
 use crate::{
-    CommandError, ExitCode, Session, StoreTarget,
-    decode::decode_whole,
+    CommandError, ExitCode, Session, SharedFrames, StoreTarget,
+    decode::{DecodeOptions, decode_whole},
     error::About,
     import::environment,
     input::{Content, Input, Source},
@@ -20,6 +20,7 @@ use firn_store::daemon::StoreUrl;
 use std::{
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A base of a base, and so on, at most.
@@ -36,6 +37,8 @@ pub(crate) struct Bases {
     pub(crate) folder: Option<PathBuf>,
     /// The store that is imported into; none for those who touch no store.
     pub(crate) store: Option<StoreTarget>,
+    /// What another file that is read meanwhile may have in common with the one at hand.
+    pub(crate) shared: Option<Arc<SharedFrames>>,
 }
 
 /// Whether a name is that of a derivation in a store.
@@ -71,7 +74,7 @@ impl Session<'_> {
         bases: &Bases,
         depth: usize,
     ) -> Result<(Proven, Front), CommandError> {
-        let options = self.decode_options();
+        let options = DecodeOptions { shared: bases.shared.clone(), ..self.decode_options() };
         if reader.front().header.base.is_none() {
             let decoded = decode_whole(reader, spool, DICTIONARIES, &options, self.sink).about(source)?;
             return Ok((decoded.closure, decoded.front));

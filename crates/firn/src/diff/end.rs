@@ -2,7 +2,7 @@
 
 use super::{Report, report::Named};
 use crate::{
-    CommandError, ExitCode, FileSpool, Loaded, Session, StoreTarget,
+    CommandError, ExitCode, FileSpool, Loaded, Session, SharedFrames, StoreTarget,
     import::environment,
     input::Source,
     pack::{
@@ -18,7 +18,10 @@ use firn_core::{
     difference::{Difference, Side},
     format::{FileReader, Limits},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Derivations, and sources where they were read, with their contents.
 pub(crate) struct End {
@@ -83,9 +86,9 @@ pub(crate) fn ends(
     let [was, comes] = what.map(|what| Look::at(what, session));
     let after = |first: &Path, second: &Path| {
         // Those of a base are needed.
-        let mut first_end = end(first, store, true, None, session)?;
+        let mut first_end = end(first, store, true, Beside::Nothing, session)?;
         let other = Other::of(&mut first_end, first)?;
-        Ok([first_end, end(second, store, sources, Some(other), session)?])
+        Ok([first_end, end(second, store, sources, Beside::Read(other), session)?])
     };
     if comes.may_need(&was) && !(comes == Look::Stream && was.may_need(&comes)) {
         return after(old, new);
@@ -93,9 +96,11 @@ pub(crate) fn ends(
     if was.may_need(&comes) {
         return after(new, old).map(|[new, old]| [old, new]);
     }
+    let shared = Arc::new(SharedFrames::default());
+    let beside = || Beside::Meanwhile(shared.clone());
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| end(old, store, sources, None, session));
-        let new = end(new, store, sources, None, session);
+        let first = scope.spawn(|| end(old, store, sources, beside(), session));
+        let new = end(new, store, sources, beside(), session);
         let old = first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok([old?, new?])
     })
@@ -138,6 +143,15 @@ impl Look {
     }
 }
 
+/// What is known of the other end when one is read.
+enum Beside {
+    Nothing,
+    /// It is read at the same time.
+    Meanwhile(Arc<SharedFrames>),
+    /// It was read, and this one may be a delta of it.
+    Read(Other),
+}
+
 /// The other end, for one that may be a delta of it.
 struct Other {
     closure: Option<Proven>,
@@ -158,7 +172,7 @@ fn end(
     what: &Path,
     store: Option<&str>,
     sources: bool,
-    other: Option<Other>,
+    beside: Beside,
     session: &Session<'_>,
 ) -> Result<End, CommandError> {
     if what.as_os_str() == "current" && !what.exists() {
@@ -173,10 +187,15 @@ fn end(
     let target = StoreTarget::Daemon(store.unwrap_or("auto").parse()?);
     let mut bases = session.bases(Some(&target));
     let mut spool = None;
-    if let Some(other) = other {
-        // Of one host of a file the whole file is the base.
-        bases.named.extend(Source::with_host(&other.path).0.path().filter(|path| path.is_file()).map(Path::to_owned));
-        (bases.at_hand, spool) = (other.closure, Some(other.spool));
+    match beside {
+        Beside::Nothing => {}
+        Beside::Meanwhile(shared) => bases.shared = Some(shared),
+        Beside::Read(other) => {
+            // Of one host of a file the whole file is the base.
+            let path = Source::with_host(&other.path).0;
+            bases.named.extend(path.path().filter(|path| path.is_file()).map(Path::to_owned));
+            (bases.at_hand, spool) = (other.closure, Some(other.spool));
+        }
     }
     Ok(End::of(session.load_with(what, spool, &bases)?))
 }
@@ -219,7 +238,7 @@ pub(crate) fn against_current(coming: Option<&Loaded>, path: &Path, session: &Se
                 Side::new(closure.store_dir(), closure.roots(), closure.paths(), spool)
             }
             None => {
-                read = end(path, None, false, None, session)?;
+                read = end(path, None, false, Beside::Nothing, session)?;
                 named = read.named();
                 read.side()
             }
