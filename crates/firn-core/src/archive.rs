@@ -19,7 +19,7 @@ pub const MAX_TARGET: u64 = 4095;
 pub const MAX_NODES: u64 = 10_000_000;
 
 /// A file system object as Nix sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node {
     /// A regular file.
     Regular {

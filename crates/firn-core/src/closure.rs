@@ -183,18 +183,21 @@ impl ProvenPath {
         content: Node,
         digests: (Sha256, Sha256, u64),
     ) -> Result<Option<Self>, StorePathError> {
+        let path = address_path(store_dir, address, &digests.0, &references, name)?;
+        Ok(path.map(|path| Self::computed(path, address, references, content, digests)))
+    }
+
+    /// As [`ProvenPath::compute`], where the path was computed from this digest and these references already.
+    pub(crate) fn computed(
+        path: StorePath,
+        address: Address,
+        references: Vec<StorePath>,
+        content: Node,
+        digests: (Sha256, Sha256, u64),
+    ) -> Self {
         let (digest, nar_hash, nar_size) = digests;
-        Ok(address_path(store_dir, address, &digest, &references, name)?.map(|path| Self {
-            path,
-            references,
-            content,
-            deriver: None,
-            signatures: Vec::new(),
-            address,
-            digest,
-            nar_hash,
-            nar_size,
-        }))
+        let (deriver, signatures) = (None, Vec::new());
+        Self { path, references, content, deriver, signatures, address, digest, nar_hash, nar_size }
     }
 
     /// A path that needs trust, with the digest and size of its NAR.
@@ -238,6 +241,11 @@ impl ProvenPath {
     /// SHA-256 of the NAR.
     pub fn nar_hash(&self) -> &Sha256 {
         &self.nar_hash
+    }
+
+    /// Digest that the address is made of: of the bytes, or of the NAR.
+    pub(crate) fn digest(&self) -> &Sha256 {
+        &self.digest
     }
 
     /// Size of the NAR in bytes.

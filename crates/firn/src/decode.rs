@@ -237,7 +237,7 @@ fn read_sources(
         check_count("bytes of contents", contents.len, list.contents_len())?;
         // Records are unpacked meanwhile, and what follows waits for them.
         let threads = options.threads.saturating_sub(1);
-        let digests = digests(&list, spool, threads, meter).map_err(DecodeError::Spool)?;
+        let digests = digests(&list, &|_| None, spool, threads, meter).map_err(DecodeError::Spool)?;
         list.resolve(&header.store_dir, digests).map_err(in_names)?
     };
     check_count("sources", header.counts.sources, sources.len() as u64)?;
@@ -248,9 +248,10 @@ pub(crate) fn check_count(what: &'static str, declared: u64, found: u64) -> Resu
     if declared == found { Ok(()) } else { Err(DecodeError::Count { what, declared, found }) }
 }
 
-/// Hashes all sources, the largest first so that no thread is left with it at the end.
+/// Hashes all sources that are not `known`, the largest first so that no thread is left with it at the end.
 pub(crate) fn digests(
     list: &SourceList,
+    known: &(dyn Fn(usize) -> Option<SourceDigest> + Sync),
     spool: &FileSpool,
     threads: usize,
     meter: &Meter<'_>,
@@ -263,7 +264,7 @@ pub(crate) fn digests(
         for _ in 0..threads.clamp(1, list.len().max(1)) {
             scope.spawn(|| {
                 while let Some((number, _)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let digest = list.digest(*number, spool);
+                    let digest = known(*number).map_or_else(|| list.digest(*number, spool), Ok);
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     results[*number] = Some(digest);
                     meter.add(0, 1);

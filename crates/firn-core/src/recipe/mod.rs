@@ -132,10 +132,8 @@ impl<'a> DerivationReader<'a> {
         let mut nar = HashWriter::new();
         crate::archive::write_file_nar(&record.text, &mut nar)?;
         let (nar_hash, nar_size) = nar.finish();
-        let digests = (sha256(&record.text), nar_hash, nar_size);
-        let name = record.path.name().as_bytes();
-        let path =
-            ProvenPath::compute(&self.state.store_dir, Address::Text, name, record.references, content, digests)?;
-        Ok(path)
+        let digest = record.digest.unwrap_or_else(|| sha256(&record.text));
+        let digests = (digest, nar_hash, nar_size);
+        Ok(Some(ProvenPath::computed(record.path, Address::Text, record.references, content, digests)))
     }
 }

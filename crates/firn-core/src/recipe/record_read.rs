@@ -22,6 +22,8 @@ pub(super) struct ReadRecord {
     pub(super) path: StorePath,
     /// What it refers to, sorted.
     pub(super) references: Vec<StorePath>,
+    /// Of the text, where the path was computed from it.
+    pub(super) digest: Option<Sha256>,
 }
 
 /// What a writer knows of the record that it reads back.
@@ -312,12 +314,12 @@ impl State {
     ) -> Result<ReadRecord, RecipeError> {
         // The path of equal texts with equal references is proven.
         let known = expected.filter(|e| e.text == text && e.path.references() == references).map(|e| e.path.path());
-        let path = match known {
-            Some(path) => path.clone(),
+        let (path, digest) = match known {
+            Some(path) => (path.clone(), None),
             None => {
                 let (digest, file_name) = (sha256(&text), [name, b".drv"].concat());
                 let path = crate::address_path(&self.store_dir, crate::Address::Text, &digest, &references, &file_name);
-                path?.ok_or_else(|| input.error("a derivation without an address"))?
+                (path?.ok_or_else(|| input.error("a derivation without an address"))?, Some(digest))
             }
         };
         let input_hash = drv.fixed_input_hash().or_else(|| {
@@ -333,7 +335,7 @@ impl State {
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
         self.numbers.insert(path.clone(), self.known.len() as u32);
         self.known.push(Known { path: path.clone(), outputs, input_hash });
-        Ok(ReadRecord { text, path, references })
+        Ok(ReadRecord { text, path, references, digest })
     }
 
     /// Ids of the inputs of a derivation, in its order.

@@ -336,6 +336,16 @@ impl SourceList {
         Ok(SourceDigest { nar_hash, nar_size, flat })
     }
 
+    /// The digests of one source that has the content of a proven path, in the same places of the same spool; `None` where
+    /// it has not, or another kind of address.
+    pub fn digest_of(&self, number: usize, path: &ProvenPath) -> Option<SourceDigest> {
+        let source = self.sources.get(number)?;
+        (source.content == *path.content() && source.address == path.address()).then(|| {
+            let flat = matches!(source.address, Address::Text | Address::Flat).then(|| *path.digest());
+            SourceDigest { nar_hash: *path.nar_hash(), nar_size: path.nar_size(), flat }
+        })
+    }
+
     /// Computes the paths, from the digests of all sources in order.
     pub fn resolve(self, store_dir: &StoreDir, digests: Vec<SourceDigest>) -> Result<Vec<ProvenPath>, RecipeError> {
         let mut proven: Vec<ProvenPath> = Vec::with_capacity(self.sources.len());

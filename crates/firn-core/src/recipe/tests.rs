@@ -40,6 +40,13 @@ fn decode(sections: &Sections, limits: &RecipeLimits) -> Result<(Vec<ProvenPath>
     let digests = (0..list.len()).map(|i| list.digest(i, &spool)).collect::<io::Result<_>>()?;
     let dir = StoreDir::default();
     let mut paths = list.resolve(&dir, digests)?;
+    // What is proven at the same places need not be hashed again.
+    let list = SourceList::read(&mut sections.names.as_slice(), &mut sections.copies.as_slice(), 0, limits)?;
+    let digests = paths.iter().enumerate().map(|(i, path)| list.digest_of(i, path)).collect::<Option<_>>().unwrap();
+    let again = list.resolve(&dir, digests)?;
+    assert!(
+        again.iter().map(|p| (p.path(), p.content_address())).eq(paths.iter().map(|p| (p.path(), p.content_address())))
+    );
     let sources = paths.iter().map(|p| p.path().clone()).collect();
     let (mut records, mut hashes) = (sections.records.as_slice(), sections.hashes.as_slice());
     let mut reader = DerivationReader::new(&dir, sources, &mut records, &mut hashes, limits.clone());
@@ -255,4 +262,27 @@ fn copies_travel_side_by_side_and_come_back() {
         let (paths, _) = decode(&other, &limits(&encoded, &other)).unwrap();
         assert!(paths.iter().map(ProvenPath::path).ne(closure.paths().iter().map(ProvenPath::path)));
     }
+}
+
+#[test]
+fn a_source_elsewhere_or_of_another_kind_is_not_taken_for_a_proven_one() {
+    let read = |section: &[u8], base| {
+        SourceList::read(&mut &*section, &mut io::empty(), base, &RecipeLimits::default()).unwrap()
+    };
+    // One source `a`: kind, no references, a plain file of one byte.
+    let section = |kind: u8| [b"\x01a\0".as_slice(), &[kind], b"\x00f\x01\x01"].concat();
+    let mut spool = MemorySpool::new();
+    spool.put(b"xx").unwrap();
+    let kinds: Vec<ProvenPath> = (0..3)
+        .map(|kind| {
+            let list = read(&section(kind), 0);
+            let digests = vec![list.digest(0, &spool).unwrap()];
+            list.resolve(&StoreDir::default(), digests).unwrap().remove(0)
+        })
+        .collect();
+    for (kind, other) in (0..3).flat_map(|kind| (0..3).map(move |other| (kind, other))) {
+        assert_eq!(read(&section(kind), 0).digest_of(0, &kinds[usize::from(other)]).is_some(), kind == other);
+    }
+    assert!(read(&section(0), 1).digest_of(0, &kinds[0]).is_none());
+    assert!(read(&section(0), 0).digest_of(1, &kinds[0]).is_none());
 }

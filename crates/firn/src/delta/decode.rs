@@ -9,12 +9,15 @@ use crate::{
     spool_file::FileSpool,
 };
 use firn_core::{
-    Blob, Proven, ProvenPath, Spool,
+    Blob, Node, Proven, ProvenPath, Spool,
     codec::{Codec, CodecError, Dictionary},
-    format::{Base, FileReader, FormatError, Front, Manifest, PackedFrame, Section},
+    format::{FileReader, FormatError, Front, Manifest, PackedFrame, Section},
     recipe::{DerivationReader, Origins, RecipeError, SourceList},
 };
-use std::io::{self, Read};
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+};
 
 /// Sections of a delta; contents are in the spool.
 #[derive(Default)]
@@ -73,7 +76,7 @@ pub fn decode_delta<R: Read>(
             }
         }
     }
-    let closure = prove(&front, &told, sections, reference, spool, options, &meter)?;
+    let closure = prove(&front, base, sections, reference, spool, options, &meter)?;
     complete(&mut front.header.manifest, &closure, spool)?;
     Ok(Decoded { front, closure })
 }
@@ -122,7 +125,7 @@ fn unpack(
 
 fn prove(
     front: &Front,
-    base: &Base,
+    base: &Proven,
     sections: Sections,
     reference: Reference,
     spool: &mut FileSpool,
@@ -130,20 +133,25 @@ fn prove(
     meter: &Meter<'_>,
 ) -> Result<Proven, DecodeError> {
     let header = &front.header;
+    let unchanged = |section: Section| header.base.as_ref().is_some_and(|told| told.unchanged.contains(&section));
     let limits = recipe_limits(header, options.limits.raw_bytes);
-    let own =
-        |section: Section, bytes| if base.unchanged.contains(&section) { reference.section(section) } else { bytes };
+    let own = |section: Section, bytes| if unchanged(section) { reference.section(section) } else { bytes };
     let origins = origins(&sections.origins, &reference)?;
     let names = own(Section::SourceNames, sections.names.as_slice());
     let mut paths: Vec<ProvenPath> = Vec::new();
     if names.is_empty() {
         check_count("bytes of contents", sections.sources.len, 0)?;
     } else {
-        let all_copied = base.unchanged.contains(&Section::Sources);
+        let all_copied = unchanged(Section::Sources);
         let place = &mut |lengths: &[u64]| place(lengths, &origins, all_copied, &reference, sections.sources);
         let in_names = || in_section(Section::SourceNames);
         let list = SourceList::read_placed(&mut &*names, &mut io::empty(), &limits, place).map_err(in_names())?;
-        let digests = digests(&list, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
+        // What lies where a source of the base does was hashed with it.
+        let by_content: HashMap<&Node, &ProvenPath> =
+            base.paths().iter().filter(|p| !p.is_derivation()).map(|p| (p.content(), p)).collect();
+        let nodes: Vec<&Node> = list.iter().map(|(_, node)| node).collect();
+        let known = |number: usize| list.digest_of(number, by_content.get(nodes.get(number)?)?);
+        let digests = digests(&list, &known, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
         paths = list.resolve(&header.store_dir, digests.map_err(DecodeError::Spool)?).map_err(in_names())?;
     }
     check_count("sources", header.counts.sources, paths.len() as u64)?;
