@@ -5,7 +5,7 @@
 
 use firn_core::{
     MemorySpool, Node, Spool, StoreDir,
-    codec::{Codec, Filter, FilterReader, LzmaWindow},
+    codec::{Codec, Filter, FilterReader, LzmaWindow, unpack_edit},
     derivation::Derivation,
     export,
     format::{FileReader, IndexReader, Limits, MAGIC},
@@ -113,8 +113,15 @@ fn exactly(mut reader: impl Read, raw_bytes: u64) {
 
 /// Packed bytes: codec and filter, a raw size, and what follows.
 pub(crate) fn unpack(data: &[u8]) {
-    let Some(([kind, parameter, low, high], packed)) = data.split_first_chunk::<4>() else { return };
+    let Some(([kind, parameter, low, high], mut packed)) = data.split_first_chunk::<4>() else { return };
     let raw_bytes = u64::from(u16::from_le_bytes([*low, *high]));
+    if *kind >= 128 {
+        let run = part(&mut packed);
+        if let Ok(raw) = unpack_edit(packed, run, raw_bytes, 1) {
+            assert_eq!(raw.len() as u64, raw_bytes);
+        }
+        return;
+    }
     let codec = match kind % 4 {
         0 => Codec::Stored,
         1 => Codec::Ppmd7 { order: *parameter, memory_mib: 1 },

@@ -6,7 +6,9 @@ use firn::{DecodeOptions, FileSpool, Silent, decode, decode_delta};
 use firn_core::{
     MemorySpool, Proven, Spool,
     codec::{Codec, Filter, Packed, PatchOf},
-    format::{Base, Counts, FileReader, FileWriter, Header, Limits, PackedFrame, Section, pack_patch_frame},
+    format::{
+        Base, Counts, FileReader, FileWriter, Header, Limits, PackedFrame, Section, pack_edit_frame, pack_patch_frame,
+    },
     recipe::encode_base,
 };
 use std::{env::temp_dir, sync::OnceLock};
@@ -63,7 +65,7 @@ fn number(data: &mut &[u8]) -> u64 {
 }
 
 /// A delta whose digests are right: what the header counts and says is unchanged, and its frames. A frame is stored, packed as
-/// a patch here, or has what are told to be the packed bytes of one.
+/// a patch or an edit here, or has what are told to be the packed bytes of one.
 pub(crate) fn delta(mut data: &[u8]) {
     let Known { base, references, .. } = known();
     let [kind, unchanged, sources, derivations, files] = take(&mut data);
@@ -98,15 +100,15 @@ pub(crate) fn delta(mut data: &[u8]) {
                 Packed { codec, filter: Filter::NONE, bytes: bytes.to_vec() },
             )
         };
-        let frame = match how % 3 {
-            0 => packed(Codec::Stored, bytes.len() as u64),
-            1 => packed(Codec::Patch { from, len }, raw_bytes),
-            _ => {
-                let run = references[section].get(from as usize..from.saturating_add(len) as usize).unwrap_or_default();
-                let Ok(frame) = pack_patch_frame(SECTIONS[section], PatchOf::Records, bytes, run, from) else { return };
-                frame
-            }
+        let run = references[section].get(from as usize..from.saturating_add(len) as usize).unwrap_or_default();
+        let frame = match how % 5 {
+            0 => Ok(packed(Codec::Stored, bytes.len() as u64)),
+            1 => Ok(packed(Codec::Patch { from, len }, raw_bytes)),
+            2 => pack_patch_frame(SECTIONS[section], PatchOf::Records, bytes, run, from),
+            3 => Ok(packed(Codec::Edit { from, len, memory_mib: 1 }, raw_bytes)),
+            _ => pack_edit_frame(SECTIONS[section], &[16], true, bytes, run, from),
         };
+        let Ok(frame) = frame else { return };
         if writer.push(&frame).is_err() {
             return;
         }
@@ -120,7 +122,7 @@ pub(crate) fn delta(mut data: &[u8]) {
 /// Reads a delta: it gives a closure of the roots that it names, or nothing.
 fn read(file: &[u8]) {
     let Known { base, spooled, .. } = known();
-    let limits = Limits { memory_bytes: 1 << 20, frame_raw_bytes: 1 << 20, raw_bytes: 1 << 20, ..Limits::default() };
+    let limits = Limits { memory_bytes: 8 << 20, frame_raw_bytes: 1 << 20, raw_bytes: 1 << 20, ..Limits::default() };
     let Ok(reader) = FileReader::new(file, limits.clone()) else { return };
     let roots = reader.front().header.roots.clone();
     let mut spool = FileSpool::new(&temp_dir()).expect("a folder for what is put aside");

@@ -70,9 +70,9 @@ impl Encoding {
     }
 }
 
-type Ppmd7Encoder = ppmd_rust::Ppmd7Encoder<Vec<u8>>;
+pub(super) type Ppmd7Encoder = ppmd_rust::Ppmd7Encoder<Vec<u8>>;
 
-fn ppmd7_encoder(order: u8, memory_mib: u16) -> Result<Ppmd7Encoder, CodecError> {
+pub(super) fn ppmd7_encoder(order: u8, memory_mib: u16) -> Result<Ppmd7Encoder, CodecError> {
     let codec = Codec::Ppmd7 { order, memory_mib };
     let memory = u32::try_from(codec.memory_bytes()).map_err(|_| CodecError::Parameters(codec))?;
     Ppmd7Encoder::new(Vec::new(), u32::from(order), memory).map_err(|e| ppmd_error(e, codec))

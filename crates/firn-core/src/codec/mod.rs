@@ -4,6 +4,7 @@
 
 mod contents;
 mod dictionary;
+mod edit;
 mod encoding;
 mod filter;
 mod patch;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use contents::frame_cuts;
 pub use dictionary::{DICTIONARIES, Dictionary};
+pub use edit::{edit_memory, pack_edit, unpack_edit};
 pub use encoding::{Encoding, PrimedEncoder};
 pub use filter::{Filter, FilterReader};
 pub use patch::{PatchOf, pack_patch, patch_memory, unpack_patch};
@@ -63,6 +65,15 @@ pub enum Codec {
         /// Its length in bytes.
         len: u64,
     },
+    /// Long copies from a run of the base's section, and PPMd7 that has seen the rest of it: of deltas alone.
+    Edit {
+        /// Where the run begins.
+        from: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// Memory of the model in MiB.
+        memory_mib: u16,
+    },
 }
 
 /// Dictionary size of LZMA2: 2 or 3 times a power of two.
@@ -92,7 +103,15 @@ impl LzmaWindow {
 }
 
 impl Codec {
-    /// Bytes of memory that decoding takes, without the packed bytes.
+    /// The run of its reference that a frame of a delta is made from: where it begins, and its length.
+    pub fn run(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Patch { from, len } | Self::Edit { from, len, .. } => Some((*from, *len)),
+            _ => None,
+        }
+    }
+
+    /// Bytes of memory that decoding takes, without the packed bytes; patches and edits take some for raw ones too.
     pub fn memory_bytes(&self) -> u64 {
         match self {
             Self::Stored => 0,
@@ -100,6 +119,7 @@ impl Codec {
             Self::Zstd { window_log } => (1 << (*window_log).min(63)) + MIB / 2,
             Self::Lzma2 { window } => window.bytes() + MIB / 8,
             Self::Patch { len, .. } => len.saturating_add(MIB / 4),
+            Self::Edit { len, memory_mib, .. } => len.saturating_add(u64::from(*memory_mib) * MIB + 4 * MIB),
         }
     }
 
@@ -111,6 +131,7 @@ impl Codec {
             Self::Zstd { .. } => "zstd",
             Self::Lzma2 { .. } => "lzma2",
             Self::Patch { .. } => "patch",
+            Self::Edit { .. } => "edit",
         }
     }
 }
@@ -126,6 +147,7 @@ impl fmt::Display for Codec {
             Self::Zstd { window_log } => write!(f, "zstd w{window_log}"),
             Self::Lzma2 { window } => write!(f, "lzma2 {} KiB", window.bytes() >> 10),
             Self::Patch { len, .. } => write!(f, "patch of {} KiB", len >> 10),
+            Self::Edit { len, memory_mib, .. } => write!(f, "edit of {} KiB {memory_mib} MiB", len >> 10),
         }
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Unpacker<'a> {
             };
         }
         let engine = match codec {
-            Codec::Patch { .. } => return Err(CodecError::NoBase),
+            Codec::Patch { .. } | Codec::Edit { .. } => return Err(CodecError::NoBase),
             Codec::Stored if packed.len() as u64 > raw_bytes => return Err(CodecError::GoesOn),
             Codec::Stored => Engine::Stored(packed),
             Codec::Ppmd7 { order, .. } => ppmd7(codec, order, Packed { head: &[], tail: packed }, 0)?,

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     codec::{
-        Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf, pack_patch,
-        unpack_patch,
+        Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf, pack_edit,
+        pack_patch, unpack_edit, unpack_patch,
     },
     hash::{Sha256, sha256},
 };
@@ -37,9 +37,13 @@ impl FrameHeader {
     /// Bytes of memory that unpacking takes, its packed bytes included.
     pub fn memory_bytes(&self) -> u64 {
         let engine = self.codec.memory_bytes().saturating_add(self.filter.memory_bytes());
-        // A patch is not unpacked as a stream.
-        let raw = if let Codec::Patch { .. } = self.codec { self.raw_bytes } else { 0 };
-        let engine = engine.saturating_add(raw);
+        // What is made from a run is not unpacked as a stream; an edit has a list of its copies beside that.
+        let times = match self.codec {
+            Codec::Patch { .. } => 1,
+            Codec::Edit { .. } => 3,
+            _ => 0,
+        };
+        let engine = engine.saturating_add(self.raw_bytes.saturating_mul(times));
         engine.saturating_add(self.packed_bytes)
     }
 }
@@ -92,6 +96,20 @@ pub fn pack_patch_frame(
     Ok(PackedFrame::new(section, raw.len() as u64, packed))
 }
 
+/// Packs a frame as an edit of a run of its reference that begins at `from`; the smallest of some orders.
+pub fn pack_edit_frame(
+    section: Section,
+    orders: &[u8],
+    low_memory: bool,
+    raw: &[u8],
+    run: &[u8],
+    from: u64,
+) -> Result<PackedFrame, CodecError> {
+    let (memory_mib, bytes) = pack_edit(raw, run, orders, low_memory)?;
+    let codec = Codec::Edit { from, len: run.len() as u64, memory_mib };
+    Ok(PackedFrame::new(section, raw.len() as u64, Packed { codec, filter: Filter::NONE, bytes }))
+}
+
 pub(super) fn check_of(digest: &Sha256) -> [u8; CHECK_BYTES] {
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&digest[..CHECK_BYTES]);
@@ -112,11 +130,15 @@ impl PackedFrame {
         Ok(FrameReader { reader, position: self.position })
     }
 
-    /// The raw bytes of a patch, of the run of its reference that its codec names.
-    pub fn unpack_patch(&self, limits: &Limits, run: &[u8]) -> Result<Vec<u8>, FormatError> {
+    /// The raw bytes of a patch or an edit of the run of its reference that its codec names.
+    pub fn unpack_from(&self, limits: &Limits, run: &[u8]) -> Result<Vec<u8>, FormatError> {
         check_limits(&self.header, self.position, limits)?;
-        unpack_patch(&self.bytes, run, self.header.raw_bytes)
-            .map_err(|source| FormatError::Codec { position: self.position, source })
+        let raw_bytes = self.header.raw_bytes;
+        let raw = match self.header.codec {
+            Codec::Edit { memory_mib, .. } => unpack_edit(&self.bytes, run, raw_bytes, memory_mib),
+            _ => unpack_patch(&self.bytes, run, raw_bytes),
+        };
+        raw.map_err(|source| FormatError::Codec { position: self.position, source })
     }
 }
 
@@ -171,6 +193,7 @@ pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec, filter: Filter) {
         Codec::Zstd { window_log } => (3, &[window_log.into()]),
         Codec::Lzma2 { window } => (4, &[window.property().into()]),
         Codec::Patch { from, len } => (5, &[from, len]),
+        Codec::Edit { from, len, memory_mib } => (6, &[from, len, memory_mib.into()]),
     };
     let number = number + CODECS * filter.bits();
     put_varint(out, number << 2 | parameters.len() as u64);
@@ -206,6 +229,9 @@ pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<(Codec, Filte
             Codec::Lzma2 { window }
         }
         (5, [from, len]) if filter == Filter::NONE => Codec::Patch { from: *from, len: *len },
+        (6, [from, len, memory]) if filter == Filter::NONE => {
+            Codec::Edit { from: *from, len: *len, memory_mib: short(*memory)? }
+        }
         _ => return Ok(Err(number)),
     };
     Ok(Ok((codec, filter)))

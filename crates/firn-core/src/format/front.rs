@@ -143,8 +143,8 @@ impl Front {
         put_field(&mut body, field::FRAMES, true, &put_table(frames));
         header.put_last(&mut body);
         let mut image = MAGIC.to_vec();
-        let sections = frames.iter().map(|frame| frame.section);
-        let (version, release) = sections.map(version::needed_by).max().unwrap_or(version::FIRST);
+        let needed = frames.iter().map(|frame| version::needed_by(frame.section, frame.codec));
+        let (version, release) = needed.max().unwrap_or(version::FIRST);
         image.extend([version.major.0, version.minor.0, release.major, release.minor]);
         put_varint(&mut image, body.len() as u64);
         image.extend_from_slice(&body);

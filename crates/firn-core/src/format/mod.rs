@@ -22,7 +22,7 @@ mod writer;
 mod tests;
 
 pub use error::{FormatError, FramePosition};
-pub use frame::{FrameHeader, FrameReader, PackedFrame, pack_frame, pack_patch_frame};
+pub use frame::{FrameHeader, FrameReader, PackedFrame, pack_edit_frame, pack_frame, pack_patch_frame};
 pub use front::{Front, FrontFrame, SectionSummary};
 pub use header::{Base, Contents, Counts, Header, Manifest};
 pub use limits::Limits;

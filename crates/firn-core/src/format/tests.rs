@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    codec::{Encoding, FramePolicy},
+    codec::{Codec, Encoding, FramePolicy},
     hash::sha256,
     spool::MemorySpool,
     store_path::{StoreDir, StorePath},
@@ -64,6 +64,28 @@ fn a_file_needs_a_later_release_only_where_it_has_something_later() {
     let (front, sections) = read(&bytes).unwrap();
     assert_eq!(front.release, Release { major: 0, minor: 2 });
     assert_eq!(sections[1], (Section::Copies, vec![1, 0, 1]));
+}
+
+#[test]
+fn an_edit_needs_a_later_release_and_the_memory_that_it_declares() {
+    let run = "foo-1.0\0x86_64-linux\0".repeat(8);
+    let frame = pack_edit_frame(Section::Derivations, &[16], false, run.as_bytes(), run.as_bytes(), 7).unwrap();
+    let mut writer = FileWriter::new(MemorySpool::new());
+    writer.push(&frame).unwrap();
+    let mut bytes = Vec::new();
+    writer.finish(&header(), &mut bytes).unwrap();
+    assert_eq!(bytes[8..12], [1, 1, 0, 2]);
+
+    let memory_bytes = (run.len() * 4 + frame.bytes.len()) as u64 + (5 << 20);
+    let read = |memory_bytes| {
+        let limits = Limits { memory_bytes, ..Limits::default() };
+        let frame = FileReader::new(&*bytes, limits.clone())?.next_frame()?.unwrap();
+        assert_eq!(frame.header.codec, Codec::Edit { from: 7, len: run.len() as u64, memory_mib: 1 });
+        assert!(frame.unpack(&limits, &[]).is_err());
+        frame.unpack_from(&limits, run.as_bytes())
+    };
+    assert_eq!(read(memory_bytes).unwrap(), run.as_bytes());
+    assert!(matches!(read(memory_bytes - 1), Err(FormatError::Memory { .. })));
 }
 
 type Parsed = (Front, Vec<(Section, Vec<u8>)>);

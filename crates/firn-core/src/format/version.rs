@@ -1,6 +1,7 @@
 //! Who can read which file.
 
 use super::{FormatError, Section};
+use crate::codec::Codec;
 use std::fmt;
 
 /// Changes when older readers would misread: they refuse.
@@ -44,10 +45,10 @@ impl FormatVersion {
 pub(super) const FIRST: (FormatVersion, Release) =
     (FormatVersion { major: Major(1), minor: Minor(0) }, Release { major: 0, minor: 1 });
 
-/// Format and earliest reader of a file with such a section: no later ones than it needs.
-pub(super) fn needed_by(section: Section) -> (FormatVersion, Release) {
-    match section {
-        Section::Copies => (FormatVersion::CURRENT, Release { major: 0, minor: 2 }),
+/// Format and earliest reader of a file with such a frame: no later ones than it needs.
+pub(super) fn needed_by(section: Section, codec: Codec) -> (FormatVersion, Release) {
+    match (section, codec) {
+        (Section::Copies, _) | (_, Codec::Edit { .. }) => (FormatVersion::CURRENT, Release { major: 0, minor: 2 }),
         _ => FIRST,
     }
 }

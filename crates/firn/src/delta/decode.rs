@@ -10,7 +10,7 @@ use crate::{
 };
 use firn_core::{
     Blob, Node, Proven, ProvenPath, Spool,
-    codec::{Codec, CodecError, Dictionary},
+    codec::{CodecError, Dictionary},
     format::{FileReader, FormatError, Front, Manifest, PackedFrame, Section},
     recipe::{DerivationReader, Origins, RecipeError, SourceList},
 };
@@ -111,7 +111,7 @@ fn unpack(
     dictionaries: &[Dictionary<'static>],
     options: &DecodeOptions,
 ) -> Result<Vec<u8>, DecodeError> {
-    let Codec::Patch { from, len } = frame.header.codec else {
+    let Some((from, len)) = frame.header.codec.run() else {
         let mut raw = Vec::new();
         let mut reader = frame.unpack(&options.limits, dictionaries)?;
         // Only contents may have more, and their frames are limited.
@@ -120,7 +120,7 @@ fn unpack(
     };
     let run = reference.run(frame.header.section, from, len, joined, spool).map_err(DecodeError::Spool)?;
     let run = run.ok_or(FormatError::Codec { position: frame.position, source: CodecError::NoBase })?;
-    Ok(frame.unpack_patch(&options.limits, &run)?)
+    Ok(frame.unpack_from(&options.limits, &run)?)
 }
 
 fn prove(

@@ -9,9 +9,9 @@ use crate::{
 };
 use firn_core::{
     Blob, Proven, Spool,
-    codec::{Dictionary, Encoding, FramePolicy, PatchOf, patch_memory},
+    codec::{Dictionary, Encoding, FramePolicy, PatchOf, edit_memory, patch_memory},
     for_each_piece,
-    format::{Base, FileWriter, PackedFrame, Section, pack_frame, pack_patch_frame},
+    format::{Base, FileWriter, PackedFrame, Section, pack_edit_frame, pack_frame, pack_patch_frame},
     hash::{HashWriter, Sha256},
     recipe::{self, EncodedRecipe, Lane, OriginRun, Origins, Travelling},
 };
@@ -83,9 +83,10 @@ pub fn encode_delta(
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(job) = job else { return };
                     let total = job.raw.len() + job.run.1;
-                    let engine = job.policy.memory_bytes(job.raw.len()).max(patch_memory(total) + total);
+                    let apart = patch_memory(total).max(edit_memory(job.raw.len(), job.run.1, options.low_memory));
+                    let engine = job.policy.memory_bytes(job.raw.len()).max(apart + total);
                     let share = budget.take(engine, usize::MAX);
-                    let frame = pack(&job, reference, joined, spool, dictionary);
+                    let frame = pack(&job, reference, joined, spool, dictionary, options.low_memory);
                     drop(share);
                     if sender.send((job, frame)).is_err() {
                         return;
@@ -323,17 +324,27 @@ fn numbers(contents: &[Travelling], spool: &dyn Spool) -> io::Result<HashMap<(u6
     Ok(digests(contents, spool)?.into_iter().zip(0..).collect())
 }
 
-/// The smallest of what is tried. What a patch makes a twentieth is not tried in another way.
+/// A patch of so few bytes is left as it is: an edit would gain next to nothing, and the file can be read by firn 0.1.
+const TINY: usize = 256;
+/// A patch of records with so many bytes says that there is much in them.
+const LONG: usize = 32 << 10;
+/// Memory of a reader that an edit for low memory takes at most.
+const LOW_MEMORY: u64 = 32 << 20;
+
+/// The smallest of what is tried. What an edit or a patch makes a twentieth is not tried in another way.
 fn pack(
     job: &Job,
     reference: &Reference,
     joined: &Joined,
     spool: &dyn Spool,
     dictionary: Option<&Dictionary<'_>>,
+    low_memory: bool,
 ) -> Result<PackedFrame, EncodeError> {
     let raw = &*job.raw.bytes(spool)?;
     let (from, len) = job.run;
     let mut best: Option<PackedFrame> = None;
+    let size = |best: &Option<PackedFrame>| best.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
+    let small = raw.len() / 20;
     if len > 0 {
         let of = match job.policy {
             FramePolicy::Contents { lane: Lane::Large, .. } => PatchOf::LargeFile,
@@ -341,10 +352,32 @@ fn pack(
             FramePolicy::Smallest(_) => PatchOf::Records,
         };
         let run = reference.run(job.section, from, len, Some(joined), spool)?.unwrap_or_default();
-        best = Some(pack_patch_frame(job.section, of, raw, &run, from)?);
+        let edit = |best: &Option<PackedFrame>| -> Result<Option<PackedFrame>, EncodeError> {
+            // Much that the base has not: longer contexts pay then.
+            let longer = job.section == Section::Derivations && !low_memory && size(best) > LONG;
+            let orders: &[u8] = if longer { &[16, 24] } else { &[16] };
+            let frame = pack_edit_frame(job.section, orders, low_memory, raw, &run, from)?;
+            Ok((!low_memory || frame.header.memory_bytes() <= LOW_MEMORY).then_some(frame))
+        };
+        let patch = || pack_patch_frame(job.section, of, raw, &run, from);
+        // Copies of contents are long. Those of records are short as well, and what a patch finds may cost less.
+        if of != PatchOf::Records && raw.len() >= TINY {
+            best = edit(&best)?;
+        }
+        // What does not pack well is no text.
+        if of == PatchOf::Records || size(&best) > raw.len() / 2 {
+            let frame = patch()?;
+            if frame.bytes.len() < size(&best) {
+                best = Some(frame);
+            }
+        }
+        if of == PatchOf::Records && size(&best) > TINY {
+            let frame = edit(&best)?.filter(|frame| frame.bytes.len() < size(&best));
+            best = frame.or(best);
+        }
     }
-    let packed = best.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
-    if packed > raw.len() / 20 {
+    let packed = size(&best);
+    if packed > small {
         let policy = match dictionary {
             Some(dictionary) if job.section == Section::Derivations => {
                 let memory_mib = FramePolicy::record_memory(6 * raw.len() as u64, dictionary.raw_bytes);

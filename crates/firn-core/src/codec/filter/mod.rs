@@ -123,7 +123,7 @@ impl<'a> Filtered<'a> {
 }
 
 /// Two lengths, raw and packed, and the packed bytes; stored when the lengths are equal.
-fn put_blob(out: &mut Vec<u8>, raw: &[u8], encoding: Encoding) -> Result<(), CodecError> {
+pub(super) fn put_blob(out: &mut Vec<u8>, raw: &[u8], encoding: Encoding) -> Result<(), CodecError> {
     let (_, packed) = encoding.pack(raw, None)?;
     let packed = if packed.len() < raw.len() { &packed } else { raw };
     put_varint(out, raw.len() as u64);
@@ -132,7 +132,7 @@ fn put_blob(out: &mut Vec<u8>, raw: &[u8], encoding: Encoding) -> Result<(), Cod
     Ok(())
 }
 
-fn take_blob<'a>(input: &mut &'a [u8], codec: Codec, max: u64) -> Result<Unpacker<'a>, CodecError> {
+pub(super) fn take_blob<'a>(input: &mut &'a [u8], codec: Codec, max: u64) -> Result<Unpacker<'a>, CodecError> {
     let raw = take_varint(input)?;
     let packed = take_varint(input)?;
     if raw > max || packed > raw {
@@ -144,7 +144,7 @@ fn take_blob<'a>(input: &mut &'a [u8], codec: Codec, max: u64) -> Result<Unpacke
     Unpacker::new(if packed == raw { Codec::Stored } else { codec }, bytes, raw, &[])
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -152,7 +152,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn take_varint(input: &mut &[u8]) -> Result<u64, CodecError> {
+pub(super) fn take_varint(input: &mut &[u8]) -> Result<u64, CodecError> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
         let (byte, rest) = input.split_first().ok_or(CodecError::Filtered("a number is beyond its end"))?;

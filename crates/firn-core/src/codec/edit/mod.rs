@@ -1,0 +1,168 @@
+//! Edits: long copies from a run of the base's section, and the text between them as PPMd7 codes it that has just seen what
+//! the copies left out of the run. The bytes are described in docs/format.md.
+
+mod find;
+mod prime;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+pub use read::unpack_edit;
+
+use super::{Codec, CodecError, Encoding, MIB, encoding::ppmd7_encoder, filter, policy::model_memory};
+use find::{Copied, find};
+use prime::{Prime, Shape};
+use std::io::Write;
+
+/// Bytes of the shortest copy that the format has. It limits how many there are before memory is taken for them.
+const SHORTEST: usize = 32;
+/// Bytes of a prime at most.
+const LONGEST_PRIME: usize = 1 << 20;
+/// Codec of lengths and distances.
+const NUMBERS: Encoding = Encoding::Ppmd7 { order: 2, memory_mib: 1 };
+/// The same, for a reader.
+const NUMBERS_CODEC: Codec = Codec::Ppmd7 { order: 2, memory_mib: 1 };
+/// Order of a model that is tried first.
+const DEFAULT_ORDER: u8 = 16;
+/// Bytes of literals that a prime is chosen with.
+const SAMPLE: usize = 128 << 10;
+/// Memory of a model of order 24 for each byte of prime and literals.
+const TIMES: u64 = 42;
+
+/// Memory of a model in MiB at most.
+fn max_model(low_memory: bool) -> u16 {
+    if low_memory { 8 } else { 64 }
+}
+
+/// Bytes of memory that packing takes beside frame and run: tables, literals and prime with their packed bytes, model.
+pub fn edit_memory(raw_bytes: u64, run_bytes: u64, low_memory: bool) -> u64 {
+    // What is primed with is a part of the run.
+    let text = 2 * raw_bytes + run_bytes.min(LONGEST_PRIME as u64);
+    let model = u64::from(model_memory(text, TIMES, max_model(low_memory))) * MIB;
+    find::table_bytes(run_bytes).max(model) + 2 * raw_bytes + 4 * LONGEST_PRIME as u64
+}
+
+/// Packs bytes that are much like the run: memory of the model in MiB, and the packed bytes. Same input, same bytes, on every
+/// machine.
+pub fn pack_edit(raw: &[u8], run: &[u8], orders: &[u8], low_memory: bool) -> Result<(u16, Vec<u8>), CodecError> {
+    let copies = find(raw, run);
+    let stream = Literals::of(raw, &copies);
+    let mut head = Vec::new();
+    filter::put_varint(&mut head, copies.len() as u64);
+    if !copies.is_empty() {
+        put_numbers(&mut head, &copies)?;
+    }
+    filter::put_varint(&mut head, stream.bytes.len() as u64);
+    let choices = Shape::choices(&copies, run.len(), stream.bytes.len());
+    let primes = choices
+        .into_iter()
+        .map(|shape| Ok((shape, Prime::new(&copies, run.len(), shape)?.text(run, stream.separator))));
+    let primes = primes.collect::<Result<Vec<_>, CodecError>>()?;
+    // The start of the literals tells which prime suits them.
+    let sample = &stream.bytes[..stream.bytes.len().min(SAMPLE)];
+    let mut best: Option<(usize, Shape, Vec<u8>)> = None;
+    for (shape, prime) in primes {
+        let len = primed(DEFAULT_ORDER, &prime, sample, low_memory)?.2.len();
+        if best.as_ref().is_none_or(|(least, ..)| len < *least) {
+            best = Some((len, shape, prime));
+        }
+    }
+    let (_, shape, prime) = best.ok_or(CodecError::Damaged("edit"))?;
+    let mut best: Option<(u16, Vec<u8>)> = None;
+    for &order in orders {
+        let (memory_mib, shared, literals) = primed(order, &prime, &stream.bytes, low_memory)?;
+        let mut packed = vec![order, stream.separator, stream.escape];
+        for number in [shape.margin, shape.reach, shared] {
+            filter::put_varint(&mut packed, number as u64);
+        }
+        packed.extend_from_slice(&head);
+        packed.extend_from_slice(&literals);
+        if best.as_ref().is_none_or(|(_, bytes)| packed.len() < bytes.len()) {
+            best = Some((memory_mib, packed));
+        }
+    }
+    best.ok_or(CodecError::Damaged("edit"))
+}
+
+/// Literals packed as if the prime had gone before them: memory in MiB, how many packed bytes of the prime are left out,
+/// and the rest.
+fn primed(order: u8, prime: &[u8], literals: &[u8], low_memory: bool) -> Result<(u16, usize, Vec<u8>), CodecError> {
+    if literals.is_empty() {
+        return Ok((1, 0, Vec::new()));
+    }
+    let total = (prime.len() + literals.len()) as u64;
+    let memory_mib = model_memory(total, TIMES * u64::from(order) / 24, max_model(low_memory));
+    let mut encoder = ppmd7_encoder(order, memory_mib)?;
+    let damaged = |_| CodecError::Damaged("ppmd7");
+    encoder.write_all(prime).map_err(damaged)?;
+    // What is out by now no later byte changes; the coder holds back what a carry may.
+    let shared = encoder.get_ref().len();
+    encoder.write_all(literals).map_err(damaged)?;
+    let mut packed = encoder.finish(false).map_err(damaged)?;
+    packed.drain(..shared);
+    Ok((memory_mib, shared, packed))
+}
+
+/// Low bytes of lengths, what is above them, and how far each copy begins from the end of the one before.
+fn put_numbers(head: &mut Vec<u8>, copies: &[Copied]) -> Result<(), CodecError> {
+    let (mut lows, mut highs, mut distances) = (Vec::with_capacity(copies.len()), Vec::new(), Vec::new());
+    let mut end = 0;
+    for copy in copies {
+        let len = copy.len.saturating_sub(SHORTEST);
+        lows.push(len as u8);
+        filter::put_varint(&mut highs, len as u64 >> 8);
+        filter::put_varint(&mut distances, zigzag(copy.from as i64 - end));
+        end = (copy.from + copy.len) as i64;
+    }
+    for part in [lows, highs, distances] {
+        filter::put_blob(head, &part, NUMBERS)?;
+    }
+    Ok(())
+}
+
+/// Twice the number, or for a negative one twice its amount less 1.
+fn zigzag(number: i64) -> u64 {
+    (number << 1 ^ number >> 63) as u64
+}
+
+/// What no copy gives, each run of it but the last with a separator behind it.
+struct Literals {
+    bytes: Vec<u8>,
+    separator: u8,
+    escape: u8,
+}
+
+impl Literals {
+    fn of(raw: &[u8], copies: &[Copied]) -> Self {
+        let mut runs = Vec::with_capacity(copies.len() + 1);
+        let mut rest = raw;
+        for copy in copies {
+            let (literals, after) = rest.split_at(copy.literals.min(rest.len()));
+            runs.push(literals);
+            rest = after.get(copy.len..).unwrap_or_default();
+        }
+        runs.push(rest);
+        let mut counts = [0u64; 256];
+        for byte in runs.iter().copied().flatten() {
+            counts[usize::from(*byte)] += 1;
+        }
+        // The two rarest bytes, mostly those that do not occur.
+        let mut bytes: Vec<u8> = (0..=u8::MAX).collect();
+        bytes.sort_by_key(|byte| counts[usize::from(*byte)]);
+        let (separator, escape) = (bytes[0], bytes[1]);
+        let mut bytes = Vec::new();
+        for (number, run) in runs.iter().enumerate() {
+            if number > 0 {
+                bytes.push(separator);
+            }
+            for byte in *run {
+                if *byte == separator || *byte == escape {
+                    bytes.push(escape);
+                }
+                bytes.push(*byte);
+            }
+        }
+        Self { bytes, separator, escape }
+    }
+}

@@ -1,0 +1,89 @@
+//! The prime of an edit: the parts of the run that no copy covers, since what took their place is like them.
+
+use super::{CodecError, LONGEST_PRIME, find::Copied};
+use std::ops::Range;
+
+/// How much of the run is in a prime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Bytes before and behind each part.
+    pub(super) margin: usize,
+    /// Bytes at either end of a gap.
+    pub(super) reach: usize,
+}
+
+impl Shape {
+    /// Those that a writer tries: without a margin, which is best where all was replaced by something like it, and with one.
+    pub(super) fn choices(copies: &[Copied], run: usize, stream: usize) -> Vec<Self> {
+        /// More than so many times the literals is not worth its time.
+        const TIMES: usize = 16;
+        let most = (stream * TIMES).clamp(64 << 10, LONGEST_PRIME * 3 / 4);
+        let fitting = |margin| {
+            let reaches = [run.min(1 << 28), 1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6];
+            let shapes = reaches.into_iter().map(|reach| Self { margin, reach });
+            shapes.into_iter().find(|shape| Prime::new(copies, run, *shape).is_ok_and(|prime| prime.len <= most))
+        };
+        let mut choices: Vec<Self> = [0, 512].into_iter().filter_map(fitting).collect();
+        if choices.is_empty() {
+            choices.push(Self { margin: 0, reach: 0 });
+        }
+        choices
+    }
+}
+
+/// Parts of the run, in order and apart from one another.
+pub(super) struct Prime {
+    parts: Vec<Range<u32>>,
+    /// Bytes of its text.
+    pub(super) len: usize,
+}
+
+impl Prime {
+    /// That of some copies, which end within the run.
+    pub(super) fn new(copies: &[Copied], run: usize, shape: Shape) -> Result<Self, CodecError> {
+        let mut covered: Vec<Range<u32>> =
+            copies.iter().map(|copy| copy.from as u32..(copy.from + copy.len) as u32).collect();
+        covered.sort_unstable_by_key(|range| (range.start, range.end));
+        let mut prime = Self { parts: Vec::new(), len: 0 };
+        let mut end = 0;
+        for range in &covered {
+            prime.gap(end..range.start as usize, run, shape);
+            end = end.max(range.end as usize);
+        }
+        prime.gap(end..run, run, shape);
+        prime.len = prime.parts.iter().map(|part| part.len() + 1).sum();
+        if prime.len > LONGEST_PRIME {
+            return Err(CodecError::Damaged("edit"));
+        }
+        Ok(prime)
+    }
+
+    fn gap(&mut self, gap: Range<usize>, run: usize, shape: Shape) {
+        if gap.len() / 2 < shape.reach {
+            return self.part(gap, run, shape.margin);
+        }
+        self.part(gap.start..gap.start + shape.reach, run, shape.margin);
+        self.part(gap.end - shape.reach..gap.end, run, shape.margin);
+    }
+
+    fn part(&mut self, part: Range<usize>, run: usize, margin: usize) {
+        if part.is_empty() {
+            return;
+        }
+        let (start, end) = (part.start.saturating_sub(margin) as u32, part.end.saturating_add(margin).min(run) as u32);
+        match self.parts.last_mut() {
+            Some(last) if last.end >= start => last.end = last.end.max(end),
+            _ => self.parts.push(start..end),
+        }
+    }
+
+    /// The parts, each with a separator behind it.
+    pub(super) fn text(&self, run: &[u8], separator: u8) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.len);
+        for part in &self.parts {
+            text.extend_from_slice(run.get(part.start as usize..part.end as usize).unwrap_or_default());
+            text.push(separator);
+        }
+        text
+    }
+}

@@ -1,0 +1,206 @@
+use super::*;
+
+/// Bytes of a text that are the same on every run.
+fn text(seed: u64, len: usize) -> Vec<u8> {
+    let words: [&[u8]; 8] = [b"buildInputs ", b"/nix/store/", b"out", b"\n  ", b"= \"", b"-1.2.", b"lib", b";\n"];
+    let mut numbers = numbers(seed);
+    let mut out = Vec::with_capacity(len + 16);
+    while out.len() < len {
+        let number = numbers();
+        out.extend_from_slice(words[(number >> 59) as usize % 8]);
+        if number & 3 == 0 {
+            out.push((number >> 40) as u8);
+        }
+    }
+    out.truncate(len);
+    out
+}
+
+fn numbers(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state
+    }
+}
+
+/// The text with runs of it moved, changed, left out and added.
+fn changed(old: &[u8], seed: u64, times: usize) -> Vec<u8> {
+    let mut numbers = numbers(seed);
+    let mut below = |most: usize| (numbers() >> 33) as usize % most.max(1);
+    let mut new = old.to_vec();
+    for _ in 0..times {
+        let (at, len) = (below(new.len()), below(100));
+        let end = (at + len).min(new.len());
+        let from = below(old.len());
+        match below(4) {
+            0 => drop(new.drain(at..end)),
+            1 => drop(new.splice(at..end, text(below(1000) as u64, len))),
+            2 => drop(new.splice(at..at, old[from..(from + 500).min(old.len())].to_vec())),
+            _ => drop(new.splice(at..end, [0, 1, 2, 255])),
+        }
+    }
+    new
+}
+
+fn pack(raw: &[u8], run: &[u8]) -> (u16, Vec<u8>) {
+    pack_edit(raw, run, &[16], false).unwrap()
+}
+
+fn unpack(packed: &(u16, Vec<u8>), run: &[u8], raw: usize) -> Result<Vec<u8>, CodecError> {
+    unpack_edit(&packed.1, run, raw as u64, packed.0)
+}
+
+#[test]
+fn what_is_changed_comes_back() {
+    for seed in 0..200 {
+        let old = text(seed, [0, 20, 33, 700, 5_000, 60_000][seed as usize % 6]);
+        let new = match seed % 7 {
+            0 => text(seed + 1, 3_000),
+            1 => old.clone(),
+            _ => changed(&old, seed, seed as usize),
+        };
+        let packed = pack(&new, &old);
+        assert!(unpack(&packed, &old, new.len()).unwrap() == new, "{seed}");
+        assert_eq!(pack(&new, &old), packed, "{seed}");
+    }
+}
+
+#[test]
+fn what_is_in_the_run_costs_next_to_nothing() {
+    let old = text(7, 400_000);
+    let mut new = old.clone();
+    new.splice(200_000..200_010, *b"something else");
+    let packed = pack(&new, &old);
+    assert!(packed.1.len() < 60, "{}", packed.1.len());
+    assert!(unpack(&packed, &old, new.len()).unwrap() == new);
+}
+
+#[test]
+fn what_took_the_place_of_something_like_it_is_cheaper_for_that() {
+    let old = text(7, 20_000);
+    // Every word is another one, which the run has elsewhere.
+    let new: Vec<u8> = old.chunks(25).rev().flatten().copied().collect();
+    let alone = Encoding::Ppmd7 { order: 16, memory_mib: 1 }.pack(&new, None).unwrap().1;
+    assert!(pack(&new, &old).1.len() * 3 < alone.len() * 2, "{} {}", pack(&new, &old).1.len(), alone.len());
+}
+
+#[test]
+fn every_byte_may_be_a_literal() {
+    let all: Vec<u8> = (0..=255).cycle().take(2_000).collect();
+    let old = text(1, 2_000);
+    for new in [all.clone(), [&old[..1_000], &all, &old[1_000..]].concat()] {
+        let packed = pack(&new, &old);
+        assert!(unpack(&packed, &old, new.len()).unwrap() == new);
+    }
+}
+
+#[test]
+fn a_run_longer_than_the_table_is_found_in_steps() {
+    let old = text(3, 5 << 20);
+    let mut new = old[1..].to_vec();
+    new.splice(3_000_001..3_000_020, *b"something else");
+    let packed = pack(&new, &old);
+    assert!(packed.1.len() < 100, "{}", packed.1.len());
+    assert!(unpack(&packed, &old, new.len()).unwrap() == new);
+}
+
+#[test]
+fn packed_bytes_that_were_changed_give_an_error_or_as_many_bytes() {
+    let old = text(1, 3_000);
+    let new = changed(&old, 5, 12);
+    let packed = pack(&new, &old);
+    let (memory, bytes) = &packed;
+    let mut refused = 0;
+    for at in 0..bytes.len() {
+        let cut = unpack_edit(&bytes[..at], &old, new.len() as u64, *memory);
+        assert!(cut.is_err(), "cut at {at}");
+        for bit in 0..8 {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << bit;
+            match unpack_edit(&bad, &old, new.len() as u64, *memory) {
+                Ok(raw) => assert_eq!(raw.len(), new.len()),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused * 10 > bytes.len() * 8, "{refused}");
+    let more = [bytes.as_slice(), &[0]].concat();
+    assert_eq!(unpack_edit(&more, &old, new.len() as u64, *memory), Err(CodecError::GoesOn));
+}
+
+#[test]
+fn another_run_or_length_is_refused_or_gives_as_many_bytes() {
+    let old = text(1, 3_000);
+    let new = changed(&old, 5, 12);
+    let packed = pack(&new, &old);
+    for len in [0, 1, new.len() - 1, new.len() + 1, new.len() + 40, 1 << 20] {
+        assert!(unpack(&packed, &old, len).is_err(), "{len}");
+    }
+    for run in [&old[..0], &old[..2_000], &old[1..]] {
+        if let Ok(raw) = unpack(&packed, run, new.len()) {
+            assert_eq!(raw.len(), new.len());
+        }
+    }
+}
+
+#[test]
+fn claims_are_refused_before_memory_is_taken_for_them() {
+    let old = text(1, 3_000);
+    // Order, marks, margin, reach, shared, then copies.
+    let head = |numbers: &[u64]| {
+        let mut bytes = vec![16, 0, 1];
+        numbers.iter().for_each(|number| filter::put_varint(&mut bytes, *number));
+        bytes.extend_from_slice(&[0; 64]);
+        bytes
+    };
+    for numbers in [
+        // More copies than the frame has room for.
+        &[0, 0, 0, 1 << 40][..],
+        &[0, 0, 0, 101],
+        // Lengths of more bytes than copies.
+        &[0, 0, 0, 2, 3, 3],
+        // More literals than the frame has.
+        &[0, 0, 0, 0, 1 << 40],
+        &[0, 0, 0, 0, 6_401],
+        // A prime beyond the run, or nothing of it.
+        &[1 << 40, 0, 0, 0, 3_200],
+        &[0, 1 << 40, 0, 0, 3_200],
+        &[0, 0, 1 << 40, 0, 3_200],
+    ] {
+        assert_eq!(unpack_edit(&head(numbers), &old, 3_200, 1), Err(CodecError::Damaged("edit")), "{numbers:?}");
+    }
+    let long = vec![0; LONGEST_PRIME + 1];
+    let whole = head(&[0, long.len() as u64, 0, 0, 3_200]);
+    assert_eq!(unpack_edit(&whole, &long, 3_200, 1), Err(CodecError::Damaged("edit")));
+    for order in [0, 1, 65] {
+        let mut bytes = pack(&old, &old[..100]).1;
+        bytes[0] = order;
+        assert!(matches!(unpack_edit(&bytes, &old[..100], 3_000, 1), Err(CodecError::Parameters(_))), "{order}");
+    }
+}
+
+#[test]
+fn copies_beyond_the_run_and_longer_than_the_frame_are_refused() {
+    let old = text(1, 3_000);
+    let with = |copies: &[(usize, usize)], raw: u64| {
+        let copies: Vec<Copied> =
+            copies.iter().map(|(from, len)| Copied { literals: 0, from: *from, len: *len }).collect();
+        let mut bytes = vec![2, 0, 1];
+        for number in [0, 0, 0, copies.len() as u64] {
+            filter::put_varint(&mut bytes, number);
+        }
+        put_numbers(&mut bytes, &copies).unwrap();
+        filter::put_varint(&mut bytes, copies.len() as u64);
+        let (_, shared, literals) = primed(2, &[], &vec![0; copies.len()], false).unwrap();
+        bytes[5] = shared as u8;
+        bytes.extend_from_slice(&literals);
+        unpack_edit(&bytes, &old, raw, 1)
+    };
+    assert_eq!(with(&[(100, 200), (0, 3_000)], 3_200).unwrap(), [&old[100..300], &old].concat());
+    let damaged = Err(CodecError::Damaged("edit"));
+    assert_eq!(with(&[(100, 2_901)], 2_901), damaged);
+    assert_eq!(with(&[(3_001, 32)], 2_901), damaged);
+    assert_eq!(with(&[(100, 200), (0, 3_000)], 3_199), damaged);
+    assert!(with(&[(100, 200), (0, 3_000)], 3_201).is_err());
+}
