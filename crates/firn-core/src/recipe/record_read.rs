@@ -1,7 +1,7 @@
 //! From a record to a derivation: expands values, collects inputs, computes outputs.
 
 use super::{
-    RecipeError, hash_text,
+    RecipeError, equal, hash_text,
     input::Input,
     state::{ARGS, BUILDER, FIRST_KEY, Known, KnownOutput, Reference, SYSTEM, State, Value},
     token::{self, NameParts},
@@ -313,7 +313,8 @@ impl State {
         expected: Option<&Expected<'_>>,
     ) -> Result<ReadRecord, RecipeError> {
         // The path of equal texts with equal references is proven.
-        let known = expected.filter(|e| e.text == text && e.path.references() == references).map(|e| e.path.path());
+        let known =
+            expected.filter(|e| equal(e.text, &text) && e.path.references() == references).map(|e| e.path.path());
         let (path, digest) = match known {
             Some(path) => (path.clone(), None),
             None => {

@@ -1,7 +1,7 @@
 //! From a derivation to a record. Whatever is written is read back and compared by the caller.
 
 use super::{
-    hash_text,
+    equal, hash_text,
     order::Targets,
     record_read::{Exceptions, IMPLIED, exception},
     state::{ARGS, BUILDER, FIRST_KEY, Reference, SYSTEM, State},
@@ -207,7 +207,7 @@ impl RecordWriter<'_> {
 
     fn value(&mut self, key: usize, bytes: &[u8]) {
         if let Some(Some(last)) = self.state.last.get(key)
-            && last.bytes == bytes
+            && equal(&last.bytes, bytes)
             && !bytes.is_empty()
             && self.are_wanted(&last.references)
         {

@@ -260,7 +260,8 @@ fn encode_once(
         let (mut bytes, mut hashes) = (Input::of(&record.bytes, end), Input::of(&new_hashes, no_more));
         let read = state.read_record(&mut bytes, &mut hashes, text.len() * 2, Some(&expected));
         match read {
-            Ok(read) if read.text == text && read.path == *item.path.path() => {}
+            // The reader compared the text when it took the path from what was expected.
+            Ok(read) if read.digest.is_none() && read.path == *item.path.path() => {}
             _ => return Err(RecipeError::NotReversible(item.path.path().clone())),
         }
         for hash in record.new_hashes {
