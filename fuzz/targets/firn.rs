@@ -5,7 +5,7 @@
 use firn::{DecodeOptions, FileSpool, Silent, decode, decode_delta};
 use firn_core::{
     MemorySpool, Proven, Spool,
-    codec::{Codec, Filter, Packed, PatchOf},
+    codec::{Codec, EditOf, Filter, Packed, PatchOf},
     format::{
         Base, Counts, FileReader, FileWriter, Header, Limits, PackedFrame, Section, pack_edit_frame, pack_patch_frame,
     },
@@ -106,7 +106,7 @@ pub(crate) fn delta(mut data: &[u8]) {
             1 => Ok(packed(Codec::Patch { from, len }, raw_bytes)),
             2 => pack_patch_frame(SECTIONS[section], PatchOf::Records, bytes, run, from),
             3 => Ok(packed(Codec::Edit { from, len, memory_mib: 1 }, raw_bytes)),
-            _ => pack_edit_frame(SECTIONS[section], &[16], true, bytes, run, from),
+            _ => pack_edit_frame(SECTIONS[section], EditOf::All, true, bytes, run, from),
         };
         let Ok(frame) = frame else { return };
         if writer.push(&frame).is_err() {

@@ -1,8 +1,6 @@
 //! The `firn` program: reads the command line, shows events, ends with a documented code.
 
 mod allocator;
-#[cfg(all(target_arch = "x86_64", any(test, all(target_env = "musl", not(debug_assertions)))))]
-mod copies;
 mod report;
 
 use clap::Parser;

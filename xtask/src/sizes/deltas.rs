@@ -57,9 +57,9 @@ const EKAOS: &str = "ekaos-minimal-2026-08";
 const PAIRS: [(&str, &str, Budget); 16] = [
     (WEB, WEB_RENAMED, Budget::Bytes(1_000, 500)),
     (WEB, WEB_JQ, Budget::Bytes(1_700, 1_200)),
-    (WEB_OLD, WEB, Budget::Bytes(43_500, 38_000)),
-    (MINIMAL_OLD, MINIMAL, Budget::Bytes(17_000, 15_000)),
-    (FLAKE_OLD, FLAKE, Budget::Bytes(350_000, 250_000)),
+    (WEB_OLD, WEB, Budget::Bytes(25_500, 22_000)),
+    (MINIMAL_OLD, MINIMAL, Budget::Bytes(14_500, 12_500)),
+    (FLAKE_OLD, FLAKE, Budget::Bytes(310_000, 250_000)),
     // Within a branch.
     (WEB_JQ, WEB_RENAMED, Budget::Part(25)),
     (WEB_OLD, WEB_JQ, Budget::Part(13)),

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     codec::{
-        Codec, CodecError, Dictionary, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf, pack_edit,
-        pack_patch, unpack_edit, unpack_patch,
+        Codec, CodecError, Dictionary, EditOf, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf,
+        pack_edit, pack_patch, unpack_edit, unpack_patch,
     },
     hash::{Sha256, sha256},
 };
@@ -96,16 +96,16 @@ pub fn pack_patch_frame(
     Ok(PackedFrame::new(section, raw.len() as u64, packed))
 }
 
-/// Packs a frame as an edit of a run of its reference that begins at `from`; the smallest of some orders.
+/// Packs a frame as an edit of a run of its reference that begins at `from`.
 pub fn pack_edit_frame(
     section: Section,
-    orders: &[u8],
+    of: EditOf,
     low_memory: bool,
     raw: &[u8],
     run: &[u8],
     from: u64,
 ) -> Result<PackedFrame, CodecError> {
-    let (memory_mib, bytes) = pack_edit(raw, run, orders, low_memory)?;
+    let (memory_mib, bytes) = pack_edit(raw, run, of, low_memory)?;
     let codec = Codec::Edit { from, len: run.len() as u64, memory_mib };
     Ok(PackedFrame::new(section, raw.len() as u64, Packed { codec, filter: Filter::NONE, bytes }))
 }

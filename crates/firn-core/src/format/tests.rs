@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    codec::{Codec, Encoding, FramePolicy},
+    codec::{Codec, EditOf, Encoding, FramePolicy},
     hash::sha256,
     spool::MemorySpool,
     store_path::{StoreDir, StorePath},
@@ -69,7 +69,7 @@ fn a_file_needs_a_later_release_only_where_it_has_something_later() {
 #[test]
 fn an_edit_needs_a_later_release_and_the_memory_that_it_declares() {
     let run = "foo-1.0\0x86_64-linux\0".repeat(8);
-    let frame = pack_edit_frame(Section::Derivations, &[16], false, run.as_bytes(), run.as_bytes(), 7).unwrap();
+    let frame = pack_edit_frame(Section::Derivations, EditOf::All, false, run.as_bytes(), run.as_bytes(), 7).unwrap();
     let mut writer = FileWriter::new(MemorySpool::new());
     writer.push(&frame).unwrap();
     let mut bytes = Vec::new();

@@ -9,7 +9,7 @@ use crate::{
 };
 use firn_core::{
     Blob, Proven, Spool,
-    codec::{Dictionary, Encoding, FramePolicy, PatchOf, edit_memory, patch_memory},
+    codec::{Dictionary, EditOf, Encoding, FramePolicy, PatchOf, edit_memory, patch_memory},
     for_each_piece,
     format::{Base, FileWriter, PackedFrame, Section, pack_edit_frame, pack_frame, pack_patch_frame},
     hash::{HashWriter, Sha256},
@@ -325,7 +325,7 @@ fn numbers(contents: &[Travelling], spool: &dyn Spool) -> io::Result<HashMap<(u6
 }
 
 /// A patch of so few bytes is left as it is: an edit would gain next to nothing, and the file can be read by firn 0.1.
-const TINY: usize = 256;
+const TINY: usize = 512;
 /// A patch of records with so many bytes says that there is much in them.
 const LONG: usize = 32 << 10;
 /// Memory of a reader that an edit for low memory takes at most.
@@ -354,10 +354,12 @@ fn pack(
         let run = reference.run(job.section, from, len, Some(joined), spool)?.unwrap_or_default();
         let edit = |best: &Option<PackedFrame>| -> Result<Option<PackedFrame>, EncodeError> {
             // Much that the base has not: longer contexts pay then.
-            let longer = job.section == Section::Derivations && !low_memory && size(best) > LONG;
-            let orders: &[u8] = if longer { &[16, 24] } else { &[16] };
-            let frame = pack_edit_frame(job.section, orders, low_memory, raw, &run, from)?;
-            Ok((!low_memory || frame.header.memory_bytes() <= LOW_MEMORY).then_some(frame))
+            let longer = job.section == Section::Derivations && size(best) > LONG;
+            let of = if longer { EditOf::LongRecords } else { EditOf::All };
+            let frame = pack_edit_frame(job.section, of, low_memory, raw, &run, from)?;
+            // Next to nothing of what is declared for the list of copies is used.
+            let used = frame.header.memory_bytes().saturating_sub(2 * frame.header.raw_bytes);
+            Ok((!low_memory || used <= LOW_MEMORY).then_some(frame))
         };
         let patch = || pack_patch_frame(job.section, of, raw, &run, from);
         // Copies of contents are long. Those of records are short as well, and what a patch finds may cost less.

@@ -23,12 +23,24 @@ const LONGEST_PRIME: usize = 1 << 20;
 const NUMBERS: Encoding = Encoding::Ppmd7 { order: 2, memory_mib: 1 };
 /// The same, for a reader.
 const NUMBERS_CODEC: Codec = Codec::Ppmd7 { order: 2, memory_mib: 1 };
-/// Order of a model that is tried first.
-const DEFAULT_ORDER: u8 = 16;
 /// Bytes of literals that a prime is chosen with.
 const SAMPLE: usize = 128 << 10;
 /// Memory of a model of order 24 for each byte of prime and literals.
 const TIMES: u64 = 42;
+
+/// What an edit is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditOf {
+    /// Anything: one order is tried.
+    All,
+    /// Records with much that the run has not: a longer order is tried as well.
+    LongRecords,
+}
+
+/// Memory of a model for each byte.
+fn of_order(order: u8) -> u64 {
+    TIMES * u64::from(order) / 24
+}
 
 /// Memory of a model in MiB at most.
 fn max_model(low_memory: bool) -> u16 {
@@ -45,7 +57,7 @@ pub fn edit_memory(raw_bytes: u64, run_bytes: u64, low_memory: bool) -> u64 {
 
 /// Packs bytes that are much like the run: memory of the model in MiB, and the packed bytes. Same input, same bytes, on every
 /// machine.
-pub fn pack_edit(raw: &[u8], run: &[u8], orders: &[u8], low_memory: bool) -> Result<(u16, Vec<u8>), CodecError> {
+pub fn pack_edit(raw: &[u8], run: &[u8], of: EditOf, low_memory: bool) -> Result<(u16, Vec<u8>), CodecError> {
     let copies = find(raw, run);
     let stream = Literals::of(raw, &copies);
     let mut head = Vec::new();
@@ -59,11 +71,16 @@ pub fn pack_edit(raw: &[u8], run: &[u8], orders: &[u8], low_memory: bool) -> Res
         .into_iter()
         .map(|shape| Ok((shape, Prime::new(&copies, run.len(), shape)?.text(run, stream.separator))));
     let primes = primes.collect::<Result<Vec<_>, CodecError>>()?;
+    // A model of a longer order that starts anew on the way is worth less than one of a shorter.
+    let longest = primes.iter().map(|(_, prime)| prime.len()).max().unwrap_or(0) + stream.bytes.len();
+    let fits = model_memory(longest as u64, of_order(20), u16::MAX) <= max_model(low_memory);
+    let first = if fits { 20 } else { 16 };
+    let orders: &[u8] = if of == EditOf::LongRecords && !low_memory { &[first, 24] } else { &[first] };
     // The start of the literals tells which prime suits them.
     let sample = &stream.bytes[..stream.bytes.len().min(SAMPLE)];
     let mut best: Option<(usize, Shape, Vec<u8>)> = None;
     for (shape, prime) in primes {
-        let len = primed(DEFAULT_ORDER, &prime, sample, low_memory)?.2.len();
+        let len = primed(first, &prime, sample, low_memory)?.2.len();
         if best.as_ref().is_none_or(|(least, ..)| len < *least) {
             best = Some((len, shape, prime));
         }
@@ -92,7 +109,7 @@ fn primed(order: u8, prime: &[u8], literals: &[u8], low_memory: bool) -> Result<
         return Ok((1, 0, Vec::new()));
     }
     let total = (prime.len() + literals.len()) as u64;
-    let memory_mib = model_memory(total, TIMES * u64::from(order) / 24, max_model(low_memory));
+    let memory_mib = model_memory(total, of_order(order), max_model(low_memory));
     let mut encoder = ppmd7_encoder(order, memory_mib)?;
     let damaged = |_| CodecError::Damaged("ppmd7");
     encoder.write_all(prime).map_err(damaged)?;

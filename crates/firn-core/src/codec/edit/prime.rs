@@ -13,17 +13,17 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Those that a writer tries: without a margin, which is best where all was replaced by something like it, and with one.
+    /// Those that a writer tries: without a margin, which is best where all was replaced by something like it, and with two.
     pub(super) fn choices(copies: &[Copied], run: usize, stream: usize) -> Vec<Self> {
         /// More than so many times the literals is not worth its time.
         const TIMES: usize = 16;
-        let most = (stream * TIMES).clamp(64 << 10, LONGEST_PRIME * 3 / 4);
+        let most = (stream * TIMES).clamp(64 << 10, LONGEST_PRIME);
         let fitting = |margin| {
             let reaches = [run.min(1 << 28), 1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6];
             let shapes = reaches.into_iter().map(|reach| Self { margin, reach });
             shapes.into_iter().find(|shape| Prime::new(copies, run, *shape).is_ok_and(|prime| prime.len <= most))
         };
-        let mut choices: Vec<Self> = [0, 512].into_iter().filter_map(fitting).collect();
+        let mut choices: Vec<Self> = [0, 512, 4096].into_iter().filter_map(fitting).collect();
         if choices.is_empty() {
             choices.push(Self { margin: 0, reach: 0 });
         }

@@ -44,7 +44,7 @@ fn changed(old: &[u8], seed: u64, times: usize) -> Vec<u8> {
 }
 
 fn pack(raw: &[u8], run: &[u8]) -> (u16, Vec<u8>) {
-    pack_edit(raw, run, &[16], false).unwrap()
+    pack_edit(raw, run, EditOf::All, false).unwrap()
 }
 
 fn unpack(packed: &(u16, Vec<u8>), run: &[u8], raw: usize) -> Result<Vec<u8>, CodecError> {
