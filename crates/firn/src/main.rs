@@ -1,6 +1,8 @@
 //! The `firn` program: reads the command line, shows events, ends with a documented code.
 
 mod allocator;
+#[cfg(all(target_arch = "x86_64", any(test, all(target_env = "musl", not(debug_assertions)))))]
+mod memcpy;
 mod report;
 
 use clap::Parser;
