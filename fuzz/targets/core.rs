@@ -117,7 +117,7 @@ pub(crate) fn unpack(data: &[u8]) {
     let raw_bytes = u64::from(u16::from_le_bytes([*low, *high]));
     if *kind >= 128 {
         let run = part(&mut packed);
-        if let Ok(raw) = unpack_edit(packed, run, raw_bytes, 1) {
+        if let Ok(raw) = unpack_edit(packed, run, raw_bytes, 1, Filter { hashes: parameter & 1 == 1, words: false }) {
             assert_eq!(raw.len() as u64, raw_bytes);
         }
         return;

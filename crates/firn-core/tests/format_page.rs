@@ -6,7 +6,7 @@ mod page;
 
 use firn_core::{
     MemorySpool, StorePath,
-    codec::{DICTIONARIES, EditOf, Encoding, FramePolicy, pack_edit, unpack_edit},
+    codec::{DICTIONARIES, Edit, EditOf, Encoding, FramePolicy, pack_edit, unpack_edit},
     format::{Counts, FileReader, FileWriter, Header, Limits, Manifest, Section, pack_frame},
     hash::{hex, sha256},
 };
@@ -88,9 +88,10 @@ fn the_file_with_a_frame_of_each_codec_is_what_is_written_and_read() {
 fn the_edit_of_the_page_is_what_is_written_and_read() {
     let old = "{ stdenv, fetchurl }: stdenv.mkDerivation { name = \"hello-2.10\"; src = fetchurl { url = \"mirror://gnu/hello\"; }; }\n";
     let new = old.replace("2.10", "2.12.1").replace("; }; }", "; }; doCheck = true; }");
-    let (memory_mib, packed) = pack_edit(new.as_bytes(), old.as_bytes(), EditOf::All, false).expect("it works");
-    assert!(packed == vector("edit"), "{memory_mib} {} it is written as\n{}", new.len(), dump(&packed));
-    let raw = unpack_edit(&vector("edit"), old.as_bytes(), new.len() as u64, memory_mib).expect("it works");
+    let edit = pack_edit(new.as_bytes(), old.as_bytes(), EditOf::All, false).expect("it works");
+    let Edit { memory_mib, filter, bytes } = edit;
+    assert!(bytes == vector("edit"), "{memory_mib} {} it is written as\n{}", new.len(), dump(&bytes));
+    let raw = unpack_edit(&vector("edit"), old.as_bytes(), new.len() as u64, memory_mib, filter).expect("it works");
     assert_eq!((memory_mib, String::from_utf8(raw).as_deref()), (1, Ok(new.as_str())));
 }
 

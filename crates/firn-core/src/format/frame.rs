@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     codec::{
-        Codec, CodecError, Dictionary, EditOf, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf,
+        Codec, CodecError, Dictionary, Edit, EditOf, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf,
         pack_edit, pack_patch, unpack_edit, unpack_patch,
     },
     hash::{Sha256, sha256},
@@ -105,9 +105,9 @@ pub fn pack_edit_frame(
     run: &[u8],
     from: u64,
 ) -> Result<PackedFrame, CodecError> {
-    let (memory_mib, bytes) = pack_edit(raw, run, of, low_memory)?;
+    let Edit { memory_mib, filter, bytes } = pack_edit(raw, run, of, low_memory)?;
     let codec = Codec::Edit { from, len: run.len() as u64, memory_mib };
-    Ok(PackedFrame::new(section, raw.len() as u64, Packed { codec, filter: Filter::NONE, bytes }))
+    Ok(PackedFrame::new(section, raw.len() as u64, Packed { codec, filter, bytes }))
 }
 
 pub(super) fn check_of(digest: &Sha256) -> [u8; CHECK_BYTES] {
@@ -135,7 +135,7 @@ impl PackedFrame {
         check_limits(&self.header, self.position, limits)?;
         let raw_bytes = self.header.raw_bytes;
         let raw = match self.header.codec {
-            Codec::Edit { memory_mib, .. } => unpack_edit(&self.bytes, run, raw_bytes, memory_mib),
+            Codec::Edit { memory_mib, .. } => unpack_edit(&self.bytes, run, raw_bytes, memory_mib, self.header.filter),
             _ => unpack_patch(&self.bytes, run, raw_bytes),
         };
         raw.map_err(|source| FormatError::Codec { position: self.position, source })
@@ -229,7 +229,7 @@ pub(super) fn take_codec(cursor: &mut Cursor<'_>) -> Result<Result<(Codec, Filte
             Codec::Lzma2 { window }
         }
         (5, [from, len]) if filter == Filter::NONE => Codec::Patch { from: *from, len: *len },
-        (6, [from, len, memory]) if filter == Filter::NONE => {
+        (6, [from, len, memory]) if !filter.words => {
             Codec::Edit { from: *from, len: *len, memory_mib: short(*memory)? }
         }
         _ => return Ok(Err(number)),

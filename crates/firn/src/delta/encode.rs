@@ -355,7 +355,11 @@ fn pack(
         let edit = |best: &Option<PackedFrame>| -> Result<Option<PackedFrame>, EncodeError> {
             // Much that the base has not: longer contexts pay then.
             let longer = job.section == Section::Derivations && size(best) > LONG;
-            let of = if longer { EditOf::LongRecords } else { EditOf::All };
+            let of = match of {
+                PatchOf::Records if longer => EditOf::LongRecords,
+                PatchOf::Records => EditOf::All,
+                _ => EditOf::Contents,
+            };
             let frame = pack_edit_frame(job.section, of, low_memory, raw, &run, from)?;
             // Next to nothing of what is declared for the list of copies is used.
             let used = frame.header.memory_bytes().saturating_sub(2 * frame.header.raw_bytes);

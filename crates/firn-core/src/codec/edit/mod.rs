@@ -10,7 +10,12 @@ mod tests;
 
 pub use read::unpack_edit;
 
-use super::{Codec, CodecError, Encoding, MIB, encoding::ppmd7_encoder, filter, policy::model_memory};
+use super::{
+    Codec, CodecError, Encoding, Filter, MIB,
+    encoding::ppmd7_encoder,
+    filter::{self, Filtered},
+    policy::model_memory,
+};
 use find::{Copied, find};
 use prime::{Prime, Shape};
 use std::io::Write;
@@ -35,6 +40,8 @@ const TIMES: u64 = 42;
 pub enum EditOf {
     /// Anything: one order is tried.
     All,
+    /// Contents of sources, with or without their hashes.
+    Contents,
     /// Records with much that the run has not: a longer order is tried as well.
     LongRecords,
 }
@@ -57,9 +64,19 @@ pub fn edit_memory(raw_bytes: u64, run_bytes: u64, low_memory: bool) -> u64 {
     find::table_bytes(run_bytes).max(model) + 2 * raw_bytes + 4 * LONGEST_PRIME as u64
 }
 
-/// Packs bytes that are much like the run: memory of the model in MiB, and the packed bytes. Same input, same bytes, on every
-/// machine.
-pub fn pack_edit(raw: &[u8], run: &[u8], of: EditOf, low_memory: bool) -> Result<(u16, Vec<u8>), CodecError> {
+/// A frame that was packed as an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Memory of the model in MiB.
+    pub memory_mib: u16,
+    /// What was done to the literals.
+    pub filter: Filter,
+    /// All packed bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Packs bytes that are much like the run. Same input, same bytes, on every machine.
+pub fn pack_edit(raw: &[u8], run: &[u8], of: EditOf, low_memory: bool) -> Result<Edit, CodecError> {
     let copies = find(raw, run);
     let stream = Literals::of(raw, &copies);
     let mut head = Vec::new();
@@ -89,17 +106,25 @@ pub fn pack_edit(raw: &[u8], run: &[u8], of: EditOf, low_memory: bool) -> Result
         }
     }
     let (_, shape, prime) = best.ok_or(CodecError::Damaged("edit"))?;
-    let mut best: Option<(u16, Vec<u8>)> = None;
-    for &order in orders {
-        let (memory_mib, shared, literals) = primed(order, &prime, &stream.bytes, low_memory)?;
-        let mut packed = vec![order, stream.separator, stream.escape];
+    let plain = Filtered::new(&stream.bytes);
+    let mut filtered = Filtered::new(&stream.bytes);
+    if of == EditOf::Contents {
+        filtered.take_hashes()?;
+    }
+    let with_hashes = orders.iter().map(|order| (*order, &plain));
+    let without = (filtered.filter != Filter::NONE).then_some((first, &filtered));
+    let mut best: Option<Edit> = None;
+    for (order, literals) in with_hashes.chain(without) {
+        let (memory_mib, shared, packed) = primed(order, &prime, &literals.stream, low_memory)?;
+        let mut bytes = vec![order, stream.separator, stream.escape];
         for number in [shape.margin, shape.reach, shared] {
-            filter::put_varint(&mut packed, number as u64);
+            filter::put_varint(&mut bytes, number as u64);
         }
-        packed.extend_from_slice(&head);
-        packed.extend_from_slice(&literals);
-        if best.as_ref().is_none_or(|(_, bytes)| packed.len() < bytes.len()) {
-            best = Some((memory_mib, packed));
+        bytes.extend_from_slice(&head);
+        bytes.extend(literals.head());
+        bytes.extend_from_slice(&packed);
+        if best.as_ref().is_none_or(|best| bytes.len() < best.bytes.len()) {
+            best = Some(Edit { memory_mib, filter: literals.filter, bytes });
         }
     }
     best.ok_or(CodecError::Damaged("edit"))

@@ -5,15 +5,22 @@ use super::{
     find::Copied,
     prime::{Prime, Shape},
 };
-use crate::codec::{Codec, CodecError, Dictionary, Unpacker, filter};
+use crate::codec::{Codec, CodecError, Dictionary, Filter, FilterReader, filter};
 use std::io::{BufReader, Read};
 
 /// Margin and reach at most: as many bytes as a reader has memory for.
 const FARTHEST: usize = 1 << 28;
 const DAMAGED: CodecError = CodecError::Damaged("edit");
 
-/// The raw bytes of an edit: exactly so many, or an error. Takes the memory that frame and codec declare: check it first.
-pub fn unpack_edit(packed: &[u8], run: &[u8], raw_bytes: u64, memory_mib: u16) -> Result<Vec<u8>, CodecError> {
+/// The raw bytes of an edit: exactly so many, or an error. Takes the memory that frame, codec and filter declare: check it
+/// first.
+pub fn unpack_edit(
+    packed: &[u8],
+    run: &[u8],
+    raw_bytes: u64,
+    memory_mib: u16,
+    filter: Filter,
+) -> Result<Vec<u8>, CodecError> {
     let raw_len = usize::try_from(raw_bytes).map_err(|_| CodecError::Memory { bytes: raw_bytes })?;
     if u32::try_from(run.len()).is_err() {
         return Err(DAMAGED);
@@ -34,7 +41,7 @@ pub fn unpack_edit(packed: &[u8], run: &[u8], raw_bytes: u64, memory_mib: u16) -
     let shared = within(shared, packed_text.len())? as u32;
     let dictionary = Dictionary { id: 0, order, raw_bytes: text.len() as u64, packed: &packed_text };
     let codec = Codec::PrimedPpmd7 { dictionary: 0, memory_mib, shared };
-    let stream = Unpacker::new(codec, rest, stream_bytes, &[dictionary])?;
+    let stream = FilterReader::new(codec, filter, rest, stream_bytes, &[dictionary])?;
     let mut raw = Vec::new();
     raw.try_reserve_exact(raw_len).map_err(|_| CodecError::Memory { bytes: raw_bytes })?;
     let mut joiner = Joiner { stream: BufReader::new(stream), literals, separator, escape };
@@ -55,7 +62,7 @@ pub fn unpack_edit(packed: &[u8], run: &[u8], raw_bytes: u64, memory_mib: u16) -
 
 /// Literals and separators as they come.
 struct Joiner<'a> {
-    stream: BufReader<Unpacker<'a>>,
+    stream: BufReader<FilterReader<'a>>,
     /// How many have yet to come.
     literals: usize,
     separator: u8,

@@ -43,12 +43,12 @@ fn changed(old: &[u8], seed: u64, times: usize) -> Vec<u8> {
     new
 }
 
-fn pack(raw: &[u8], run: &[u8]) -> (u16, Vec<u8>) {
-    pack_edit(raw, run, EditOf::All, false).unwrap()
+fn pack(raw: &[u8], run: &[u8]) -> Edit {
+    pack_edit(raw, run, EditOf::Contents, false).unwrap()
 }
 
-fn unpack(packed: &(u16, Vec<u8>), run: &[u8], raw: usize) -> Result<Vec<u8>, CodecError> {
-    unpack_edit(&packed.1, run, raw as u64, packed.0)
+fn unpack(packed: &Edit, run: &[u8], raw: usize) -> Result<Vec<u8>, CodecError> {
+    unpack_edit(&packed.bytes, run, raw as u64, packed.memory_mib, packed.filter)
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn what_is_in_the_run_costs_next_to_nothing() {
     let mut new = old.clone();
     new.splice(200_000..200_010, *b"something else");
     let packed = pack(&new, &old);
-    assert!(packed.1.len() < 60, "{}", packed.1.len());
+    assert!(packed.bytes.len() < 60, "{}", packed.bytes.len());
     assert!(unpack(&packed, &old, new.len()).unwrap() == new);
 }
 
@@ -82,7 +82,7 @@ fn what_took_the_place_of_something_like_it_is_cheaper_for_that() {
     // Every word is another one, which the run has elsewhere.
     let new: Vec<u8> = old.chunks(25).rev().flatten().copied().collect();
     let alone = Encoding::Ppmd7 { order: 16, memory_mib: 1 }.pack(&new, None).unwrap().1;
-    assert!(pack(&new, &old).1.len() * 3 < alone.len() * 2, "{} {}", pack(&new, &old).1.len(), alone.len());
+    assert!(pack(&new, &old).bytes.len() * 3 < alone.len() * 2, "{} {}", pack(&new, &old).bytes.len(), alone.len());
 }
 
 #[test]
@@ -101,8 +101,29 @@ fn a_run_longer_than_the_table_is_found_in_steps() {
     let mut new = old[1..].to_vec();
     new.splice(3_000_001..3_000_020, *b"something else");
     let packed = pack(&new, &old);
-    assert!(packed.1.len() < 100, "{}", packed.1.len());
+    assert!(packed.bytes.len() < 100, "{}", packed.bytes.len());
     assert!(unpack(&packed, &old, new.len()).unwrap() == new);
+}
+
+/// Hashes of packages that were made anew, and text around them.
+fn packages(seed: u64) -> Vec<u8> {
+    let mut numbers = numbers(seed);
+    let mut out = Vec::new();
+    for package in 0..6 {
+        let digest: Vec<u8> = (0..4).flat_map(|_| numbers().to_le_bytes()).collect();
+        let hash = crate::hash::base32(&digest);
+        out.extend_from_slice(format!("  package {package} sha256 = \"{hash}\";\n").as_bytes());
+    }
+    out
+}
+
+#[test]
+fn hashes_that_are_new_travel_as_bytes() {
+    let (old, new) = (packages(1), packages(2));
+    let packed = pack(&new, &old);
+    assert!(packed.filter.hashes && packed.bytes.len() < 6 * 34 + 60, "{}", packed.bytes.len());
+    assert!(unpack(&packed, &old, new.len()).unwrap() == new);
+    every_change_gives_an_error_or_as_many_bytes(&packed, &old, new.len());
 }
 
 #[test]
@@ -110,23 +131,28 @@ fn packed_bytes_that_were_changed_give_an_error_or_as_many_bytes() {
     let old = text(1, 3_000);
     let new = changed(&old, 5, 12);
     let packed = pack(&new, &old);
-    let (memory, bytes) = &packed;
+    let refused = every_change_gives_an_error_or_as_many_bytes(&packed, &old, new.len());
+    assert!(refused * 10 > packed.bytes.len() * 8, "{refused}");
+}
+
+/// Cuts and flips of all bytes: how many of the flips are refused.
+fn every_change_gives_an_error_or_as_many_bytes(packed: &Edit, run: &[u8], raw: usize) -> usize {
+    let changed = |bytes: Vec<u8>| unpack(&Edit { bytes, ..packed.clone() }, run, raw);
+    let bytes = &packed.bytes;
     let mut refused = 0;
     for at in 0..bytes.len() {
-        let cut = unpack_edit(&bytes[..at], &old, new.len() as u64, *memory);
-        assert!(cut.is_err(), "cut at {at}");
+        assert!(changed(bytes[..at].to_vec()).is_err(), "cut at {at}");
         for bit in 0..8 {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << bit;
-            match unpack_edit(&bad, &old, new.len() as u64, *memory) {
-                Ok(raw) => assert_eq!(raw.len(), new.len()),
+            match changed(bad) {
+                Ok(bytes) => assert_eq!(bytes.len(), raw),
                 Err(_) => refused += 1,
             }
         }
     }
-    assert!(refused * 10 > bytes.len() * 8, "{refused}");
-    let more = [bytes.as_slice(), &[0]].concat();
-    assert_eq!(unpack_edit(&more, &old, new.len() as u64, *memory), Err(CodecError::GoesOn));
+    assert_eq!(changed([bytes.as_slice(), &[0]].concat()), Err(CodecError::GoesOn));
+    refused
 }
 
 #[test]
@@ -168,15 +194,22 @@ fn claims_are_refused_before_memory_is_taken_for_them() {
         &[0, 1 << 40, 0, 0, 3_200],
         &[0, 0, 1 << 40, 0, 3_200],
     ] {
-        assert_eq!(unpack_edit(&head(numbers), &old, 3_200, 1), Err(CodecError::Damaged("edit")), "{numbers:?}");
+        assert_eq!(
+            unpack_edit(&head(numbers), &old, 3_200, 1, Filter::NONE),
+            Err(CodecError::Damaged("edit")),
+            "{numbers:?}"
+        );
     }
     let long = vec![0; LONGEST_PRIME + 1];
     let whole = head(&[0, long.len() as u64, 0, 0, 3_200]);
-    assert_eq!(unpack_edit(&whole, &long, 3_200, 1), Err(CodecError::Damaged("edit")));
+    assert_eq!(unpack_edit(&whole, &long, 3_200, 1, Filter::NONE), Err(CodecError::Damaged("edit")));
     for order in [0, 1, 65] {
-        let mut bytes = pack(&old, &old[..100]).1;
+        let mut bytes = pack(&old, &old[..100]).bytes;
         bytes[0] = order;
-        assert!(matches!(unpack_edit(&bytes, &old[..100], 3_000, 1), Err(CodecError::Parameters(_))), "{order}");
+        assert!(
+            matches!(unpack_edit(&bytes, &old[..100], 3_000, 1, Filter::NONE), Err(CodecError::Parameters(_))),
+            "{order}"
+        );
     }
 }
 
@@ -195,7 +228,7 @@ fn copies_beyond_the_run_and_longer_than_the_frame_are_refused() {
         let (_, shared, literals) = primed(2, &[], &vec![0; copies.len()], false).unwrap();
         bytes[5] = shared as u8;
         bytes.extend_from_slice(&literals);
-        unpack_edit(&bytes, &old, raw, 1)
+        unpack_edit(&bytes, &old, raw, 1, Filter::NONE)
     };
     assert_eq!(with(&[(100, 200), (0, 3_000)], 3_200).unwrap(), [&old[100..300], &old].concat());
     let damaged = Err(CodecError::Damaged("edit"));
