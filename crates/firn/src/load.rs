@@ -21,7 +21,7 @@ pub struct Loaded {
 }
 
 /// Bytes of memory that a process takes beside models and windows.
-const OTHER_MEMORY: u64 = 24 << 20;
+pub(crate) const OTHER_MEMORY: u64 = 24 << 20;
 
 impl Session<'_> {
     /// What a reader of firn files may use.

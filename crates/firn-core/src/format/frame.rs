@@ -144,6 +144,12 @@ impl PackedFrame {
 
 /// Refuses a frame that is too large or takes too much memory.
 pub(super) fn check_limits(header: &FrameHeader, position: FramePosition, limits: &Limits) -> Result<(), FormatError> {
+    check_raw(header, position, limits)?;
+    check_memory(header, position, limits)
+}
+
+/// Whether a frame may unpack to so much.
+pub(super) fn check_raw(header: &FrameHeader, position: FramePosition, limits: &Limits) -> Result<(), FormatError> {
     if header.raw_bytes > limits.frame_raw_bytes {
         return Err(FormatError::Limit {
             what: "raw bytes for one frame",
@@ -152,6 +158,11 @@ pub(super) fn check_limits(header: &FrameHeader, position: FramePosition, limits
             offset: position.offset,
         });
     }
+    Ok(())
+}
+
+/// Whether a frame may take so much memory.
+pub(super) fn check_memory(header: &FrameHeader, position: FramePosition, limits: &Limits) -> Result<(), FormatError> {
     if header.memory_bytes() > limits.memory_bytes {
         return Err(FormatError::Memory {
             position,

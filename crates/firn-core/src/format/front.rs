@@ -2,7 +2,7 @@
 
 use super::{
     FormatError, FormatVersion, FrameHeader, FramePosition, Header, Limits, MAGIC, Major, Minor, Release, Section,
-    frame::{check_limits, put_codec, take_codec},
+    frame::{check_memory, check_raw, put_codec, take_codec},
     header::{field, put_field},
     version,
     wire::{Counted, Cursor, put_varint},
@@ -237,7 +237,7 @@ fn take_table(
                 }
                 (Some(section), Ok((codec, filter))) => {
                     let header = FrameHeader { section, codec, filter, raw_bytes, packed_bytes, check };
-                    check_limits(&header, position, limits)?;
+                    check_raw(&header, position, limits)?;
                     raw_total = raw_total.saturating_add(raw_bytes);
                     Some(header)
                 }
@@ -249,5 +249,10 @@ fn take_table(
             out.push(FrontFrame { position, packed_bytes, known });
         }
     }
-    Ok(out)
+    // The one that takes most is told: with a limit that lets it pass, all pass.
+    let known = out.iter().filter_map(|frame| Some((frame.known?, frame.position)));
+    match known.max_by_key(|(header, _)| header.memory_bytes()) {
+        Some((header, position)) => check_memory(&header, position, limits).map(|()| out),
+        None => Ok(out),
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     encode::EncodeError,
     exit_code::ExitCode,
     input::{InputError, UnpackError},
+    load::OTHER_MEMORY,
     output::ClosedPipe,
     spool_file::{SpoolError, SpoolFull},
 };
@@ -113,8 +114,12 @@ impl From<FormatError> for CommandError {
         match error {
             // It says itself what to do.
             FormatError::TextMode => Self::without_hints(code, error),
-            FormatError::Memory { .. } => {
-                Self::new(code, error).hint("if the file is to be trusted, raise the limit with --max-memory")
+            FormatError::Memory { bytes, .. } => {
+                let (all, own) = (bytes.saturating_add(OTHER_MEMORY).div_ceil(1 << 20), OTHER_MEMORY >> 20);
+                let hint = format!(
+                    "if the file is to be trusted, allow it: --max-memory {all}M, {own} of which are firn's own"
+                );
+                Self::new(code, error).hint(hint)
             }
             FormatError::Limit { .. } => Self::new(code, error)
                 .hint("firn writes no such file: it was made by something else or forged; get another copy"),
