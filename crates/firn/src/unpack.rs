@@ -149,21 +149,17 @@ impl Unpacking {
         meter: &Meter<'_>,
     ) -> Result<(), DecodeError> {
         let begin = self.lock().frames[place][number].at;
-        let (claim, theirs);
-        let mut reader: Box<dyn Read + '_> = match options.shared.as_ref().and_then(|shared| shared.turn(frame)) {
-            Some(Turn::Copy(there)) => {
+        let (claim, theirs) = match options.shared.as_ref().and_then(|shared| shared.turn(frame)) {
+            Some(Turn::Unpack(claim)) => (Some(claim), None),
+            Some(Turn::Copy(there)) => (None, Some(there)),
+            None => (None, None),
+        };
+        let mut reader: Box<dyn Read + '_> = match &theirs {
+            Some(there) => {
                 let run = Blob { offset: there.offset, len: frame.header.raw_bytes };
-                (claim, theirs) = (None, there.spool);
-                Box::new(RunReader::new(&*theirs, run))
+                Box::new(RunReader::new(&*there.spool, run))
             }
-            Some(Turn::Unpack(own)) => {
-                claim = Some(own);
-                Box::new(frame.unpack(&options.limits, dictionaries)?)
-            }
-            None => {
-                claim = None;
-                Box::new(frame.unpack(&options.limits, dictionaries)?)
-            }
+            None => Box::new(frame.unpack(&options.limits, dictionaries)?),
         };
         let mut buf = vec![0; 1 << 16];
         loop {
