@@ -2,6 +2,7 @@
 //! others are patches of.
 
 use super::{RecipeError, input::Input, token::push_number};
+use crate::near;
 use std::io::Read;
 
 /// Where the contents of a delta's sources come from, in the order in which they would travel.
@@ -26,15 +27,13 @@ pub struct OriginRun {
 
 /// Appends a number that is likely to be near another one.
 pub(super) fn push_near(out: &mut Vec<u8>, from: u64, expected: u64) {
-    let step = from.cast_signed() - expected.cast_signed();
-    push_number(out, ((step << 1) ^ (step >> 63)).cast_unsigned());
+    push_number(out, near::distance(from, expected));
 }
 
 /// Reads what [`push_near`] wrote; `wrong` is said of one below 0.
 pub(super) fn take_near(input: &mut Input<'_>, expected: u64, wrong: &'static str) -> Result<u64, RecipeError> {
     let coded = input.number()?;
-    let step = (coded >> 1).cast_signed() ^ -(coded & 1).cast_signed();
-    expected.checked_add_signed(step).ok_or_else(|| input.error(wrong))
+    near::at_distance(coded, expected).ok_or_else(|| input.error(wrong))
 }
 
 const BEYOND: &str = "contents that the base has not";

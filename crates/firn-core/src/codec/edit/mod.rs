@@ -16,6 +16,7 @@ use super::{
     filter::{self, Filtered},
     policy::model_memory,
 };
+use crate::near;
 use find::{Copied, find};
 use prime::{Prime, Shape};
 use std::io::Write;
@@ -85,20 +86,17 @@ pub fn pack_edit(raw: &[u8], run: &[u8], of: EditOf, low_memory: bool) -> Result
         put_numbers(&mut head, &copies)?;
     }
     filter::put_varint(&mut head, stream.bytes.len() as u64);
-    let choices = Shape::choices(&copies, run.len(), stream.bytes.len());
-    let primes = choices
-        .into_iter()
-        .map(|shape| Ok((shape, Prime::new(&copies, run.len(), shape)?.text(run, stream.separator))));
-    let primes = primes.collect::<Result<Vec<_>, CodecError>>()?;
+    let primes = Prime::choices(&copies, run.len(), stream.bytes.len())?;
     // A model of a longer order that starts anew on the way is worth less than one of a shorter.
-    let longest = primes.iter().map(|(_, prime)| prime.len()).max().unwrap_or(0) + stream.bytes.len();
+    let longest = primes.iter().map(|prime| prime.len).max().unwrap_or(0) + stream.bytes.len();
     let fits = model_memory(longest as u64, of_order(20), u16::MAX) <= max_model(low_memory);
     let first = if fits { 20 } else { 16 };
     let orders: &[u8] = if of == EditOf::LongRecords && !low_memory { &[first, 24] } else { &[first] };
     // The start of the literals tells which prime suits them.
     let sample = &stream.bytes[..stream.bytes.len().min(SAMPLE)];
     let mut best: Option<(usize, Shape, Vec<u8>)> = None;
-    for (shape, prime) in primes {
+    for prime in primes {
+        let (shape, prime) = (prime.shape, prime.text(run, stream.separator));
         let len = primed(first, &prime, sample, low_memory)?.2.len() * stream.bytes.len() / sample.len().max(1);
         let cost = len + prime.len() / PAYS;
         if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
@@ -157,18 +155,13 @@ fn put_numbers(head: &mut Vec<u8>, copies: &[Copied]) -> Result<(), CodecError> 
         let len = copy.len.saturating_sub(SHORTEST);
         lows.push(len as u8);
         filter::put_varint(&mut highs, len as u64 >> 8);
-        filter::put_varint(&mut distances, zigzag(copy.from as i64 - end));
-        end = (copy.from + copy.len) as i64;
+        filter::put_varint(&mut distances, near::distance(copy.from as u64, end));
+        end = (copy.from + copy.len) as u64;
     }
     for part in [lows, highs, distances] {
         filter::put_blob(head, &part, NUMBERS)?;
     }
     Ok(())
-}
-
-/// Twice the number, or for a negative one twice its amount less 1.
-fn zigzag(number: i64) -> u64 {
-    (number << 1 ^ number >> 63) as u64
 }
 
 /// What no copy gives, each run of it but the last with a separator behind it.

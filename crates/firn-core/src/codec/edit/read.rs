@@ -5,7 +5,10 @@ use super::{
     find::Copied,
     prime::{Prime, Shape},
 };
-use crate::codec::{Codec, CodecError, Dictionary, Filter, FilterReader, filter};
+use crate::{
+    codec::{Codec, CodecError, Dictionary, Filter, FilterReader, filter},
+    near,
+};
 use std::io::{BufReader, Read};
 
 /// Margin and reach at most: as many bytes as a reader has memory for.
@@ -124,19 +127,17 @@ fn copies(rest: &mut &[u8], count: u64, run: usize, raw: usize) -> Result<Vec<Co
         return Err(DAMAGED);
     }
     let (mut highs, mut distances) = (highs.as_slice(), distances.as_slice());
-    let (mut end, mut left) = (0i64, raw);
+    let (mut end, mut left) = (0, raw);
     let mut copies = Vec::with_capacity(count);
     for low in &lows {
         let ([high], [distance]) = (numbers(&mut highs)?, numbers(&mut distances)?);
         let len = (within(high, raw >> 8)? << 8 | usize::from(*low)) + SHORTEST;
         left = left.checked_sub(len).ok_or(DAMAGED)?;
-        let distance = (distance >> 1) as i64 ^ -((distance & 1) as i64);
-        let from = end.checked_add(distance).and_then(|from| u64::try_from(from).ok()).ok_or(DAMAGED)?;
-        let from = within(from, run)?;
+        let from = within(near::at_distance(distance, end).ok_or(DAMAGED)?, run)?;
         if len > run - from {
             return Err(DAMAGED);
         }
-        end = (from + len) as i64;
+        end = (from + len) as u64;
         copies.push(Copied { literals: 0, from, len });
     }
     if !highs.is_empty() || !distances.is_empty() {
