@@ -353,6 +353,12 @@ impl Host<'_> {
         self.fate("kill")
     }
 
+    /// What is written down of the process that keeps it names another one, as when its number has come again since.
+    pub fn mistake_for(&self, process: u32) -> Result<()> {
+        let file = self.bed.work.join("hosts").join(&self.name).join("supervisor");
+        Ok(fs::write(file, format!("{process} 1\n"))?)
+    }
+
     /// Boots it from what its boot loader says, and waits until it answers.
     pub fn boot(&self) -> Result<()> {
         self.fate("boot")?;

@@ -437,8 +437,7 @@ fn comes_back(host: &Host<'_>, name: &str) -> Result<()> {
 }
 
 fn served(scene: &Scene, host: &Host<'_>) -> Result<()> {
-    let folder = crate::workspace::file("target/activation/mirror");
-    fs_err::create_dir_all(&folder)?;
+    let folder = scene.bed.folder("mirror")?;
     fs_err::write(folder.join("good.txt"), "good\n")?;
     let serve = format!("cd {} && exec python3 -m http.server 8080 --bind 10.99.0.1", folder.display());
     let server = scene.bed.begin_hub(&serve)?;

@@ -1,5 +1,7 @@
 //! A broken bed must not look like a broken firn.
 
+use std::process::{Command, Stdio};
+
 use anyhow::{Result, ensure};
 
 use super::{Checks, Scene, lay_systems};
@@ -46,6 +48,16 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     checks.check("the static firn starts", || {
         let version = host.root("firn --version")?.ok()?;
         ensure!(version.starts_with("firn "), "{version}");
+        Ok(())
+    });
+    checks.check("a host that is off takes no process with it that has its number", || {
+        host.cut_power()?;
+        let mut other = Command::new("cat").stdin(Stdio::piped()).spawn()?;
+        host.mistake_for(other.id())?;
+        host.cut_power()?;
+        drop(other.stdin.take());
+        let ended = other.wait()?;
+        ensure!(ended.success(), "cat: {ended}");
         Ok(())
     });
     Ok(())
