@@ -61,9 +61,9 @@ pub enum DecodeError {
     #[error("putting contents aside")]
     Spool(#[source] io::Error),
     /// A section does not hold what it should.
-    #[error("the section {section} is not right")]
+    #[error("the section {} is not right", source.beside().unwrap_or(*section))]
     Recipe {
-        /// Which one.
+        /// The one that was asked for: `source` may be of another that is read beside it.
         section: Section,
         /// What is wrong.
         source: RecipeError,
@@ -229,17 +229,13 @@ fn read_sources(
     let copies = unpacking.wait(Section::Copies).map_err(DecodeError::Spool)?;
     let contents = unpacking.wait(Section::Sources).map_err(DecodeError::Spool)?;
     let limits = recipe_limits(header, contents.len);
-    let sources = if names.len == 0 {
-        Vec::new()
-    } else {
-        let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
-        let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
-        check_count("bytes of contents", contents.len, list.contents_len())?;
-        // Records are unpacked meanwhile, and what follows waits for them.
-        let threads = options.threads.saturating_sub(1);
-        let digests = digests(&list, &|_| None, spool, threads, meter).map_err(DecodeError::Spool)?;
-        list.resolve(&header.store_dir, digests).map_err(in_names)?
-    };
+    let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
+    let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
+    check_count("bytes of contents", contents.len, list.contents_len())?;
+    // Records are unpacked meanwhile, and what follows waits for them.
+    let threads = options.threads.saturating_sub(1);
+    let digests = digests(&list, &|_| None, spool, threads, meter).map_err(DecodeError::Spool)?;
+    let sources = list.resolve(&header.store_dir, digests).map_err(in_names)?;
     check_count("sources", header.counts.sources, sources.len() as u64)?;
     Ok(sources)
 }

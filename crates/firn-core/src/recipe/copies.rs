@@ -6,6 +6,7 @@ use super::{
     origins::{push_near, take_near},
     token::push_number,
 };
+use crate::format::Section;
 use std::io::Read;
 
 const LATER: &str = "contents that are like no earlier ones";
@@ -27,7 +28,10 @@ impl Originals {
 
     /// Reads the section of a recipe that has so many contents.
     pub(super) fn read(section: &mut dyn Read, contents: usize) -> Result<Self, RecipeError> {
-        let input = &mut Input::new(section);
+        Self::read_runs(&mut Input::new(section), contents).map_err(|error| error.in_section(Section::Copies))
+    }
+
+    fn read_runs(input: &mut Input<'_>, contents: usize) -> Result<Self, RecipeError> {
         let mut originals: Vec<u32> = Vec::with_capacity(contents);
         let mut expected = 0;
         while !input.is_at_end()? {

@@ -2,7 +2,7 @@
 //! others are patches of.
 
 use super::{RecipeError, input::Input, token::push_number};
-use crate::near;
+use crate::{format::Section, near};
 use std::io::Read;
 
 /// Where the contents of a delta's sources come from, in the order in which they would travel.
@@ -95,7 +95,8 @@ impl Origins {
         for run in &self.runs {
             let room = (contents - of_each.len()) as u64;
             if run.travelling.checked_add(run.copied).is_none_or(|len| len > room) {
-                return Err(RecipeError::Malformed { what: "more origins than contents", offset: 0 });
+                let section = Section::Origins;
+                return Err(RecipeError::MalformedBeside { section, what: "more origins than contents", offset: 0 });
             }
             of_each.resize(of_each.len() + run.travelling as usize, None);
             of_each.extend((run.from..run.from + run.copied).map(Some));

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     closure::ProvenPath,
     derivation::{self, Derivation, FixedOutput, Output, attributes, hash_modulo, output_path},
+    format::Section,
     hash::{Sha256, sha256},
     store_path::{StorePath, StorePathError},
 };
@@ -440,7 +441,7 @@ impl State {
                 token::NEW_HASH => {
                     let (encoding, len) = hash_code(input)?;
                     let mut bytes = vec![0; len];
-                    hashes.exact(&mut bytes)?;
+                    hashes.exact(&mut bytes).map_err(|error| error.in_section(Section::Hashes))?;
                     value.bytes.extend_from_slice(hash_text::write(encoding, &bytes).as_bytes());
                     self.hashes.push(bytes.into());
                 }

@@ -216,7 +216,8 @@ pub struct SourceDigest {
 }
 
 impl SourceList {
-    /// Reads the sections `source-names` and `copies`. Contents are expected one after the other in the spool, from `base` on.
+    /// Reads the sections `source-names` and `copies`; without the former there are no sources. Contents are expected one
+    /// after the other in the spool, from `base` on.
     pub fn read(
         names: &mut dyn Read,
         copies: &mut dyn Read,
@@ -243,6 +244,10 @@ impl SourceList {
         place_all: PlaceAll<'_>,
     ) -> Result<Self, RecipeError> {
         let mut input = Input::new(names);
+        if input.is_at_end()? {
+            Originals::read(copies, 0)?;
+            return Ok(Self { sources: Vec::new(), contents_len: 0, files: 0 });
+        }
         let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0, path_bytes: 0, first: 0 };
         let count = tree.input.number()?;
         if count > limits.paths {
