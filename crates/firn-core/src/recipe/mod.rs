@@ -6,7 +6,9 @@
 mod alike;
 mod contents;
 mod copies;
+mod exceptions;
 pub(crate) mod hash_text;
+mod implied;
 mod input;
 mod keys;
 mod order;

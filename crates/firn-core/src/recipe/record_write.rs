@@ -1,9 +1,11 @@
 //! From a derivation to a record. Whatever is written is read back and compared by the caller.
 
 use super::{
-    equal, hash_text,
+    equal,
+    exceptions::{Exceptions, exception},
+    hash_text,
+    implied::IMPLIED,
     order::Targets,
-    record_read::{Exceptions, IMPLIED, exception},
     state::{ARGS, BUILDER, FIRST_KEY, Reference, SYSTEM, State},
     token::{self, NameParts, push_id, push_number},
 };
