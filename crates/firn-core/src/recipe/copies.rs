@@ -4,9 +4,8 @@ use super::{
     RecipeError,
     input::Input,
     origins::{push_near, take_near},
-    token::push_number,
 };
-use crate::format::Section;
+use crate::{format::Section, leb128};
 use std::io::Read;
 
 const LATER: &str = "contents that are like no earlier ones";
@@ -72,9 +71,9 @@ pub(super) fn write(like: &[Option<u32>]) -> Vec<u8> {
         let from = like[start].map_or(0, u64::from);
         let copied =
             (from..).zip(&like[start..]).take_while(|(next, other)| other.map(u64::from) == Some(*next)).count();
-        push_number(&mut out, alone as u64);
+        leb128::put(&mut out, alone as u64);
         push_near(&mut out, from, expected);
-        push_number(&mut out, copied as u64);
+        leb128::put(&mut out, copied as u64);
         (at, expected) = (start + copied, from + copied as u64);
     }
     out

@@ -6,12 +6,12 @@ use super::{
     contents::{FileKey, LARGE, TREE_FILES, Travelling, order},
     copies::{self, Originals},
     input::Input,
-    token::push_number,
 };
 use crate::{
     archive::{MAX_DEPTH, MAX_ENTRY_NAME, MAX_NODES, MAX_TARGET, Node, check_entry_name},
     closure::{Address, ClaimedPath, ClosureError, ProvenPath},
     hash::{HashWriter, Sha256},
+    leb128,
     spool::{Blob, Spool, for_each_piece},
     store_path::{MAX_NAME, StoreDir, StorePath, StorePathError},
 };
@@ -45,18 +45,18 @@ pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDens
         sketches: Vec::new(),
         tree: false,
     };
-    push_number(&mut tree.out, sources.len() as u64);
+    leb128::put(&mut tree.out, sources.len() as u64);
     for (number, source) in sources.iter().enumerate() {
         tree.out.extend_from_slice(source.path().name().as_bytes());
         tree.out.push(0);
         let own = source.references().iter().filter(|r| *r == source.path()).count();
         tree.out.push(kind_code(source.address()) | (own as u8) << 7);
-        push_number(&mut tree.out, (source.references().len() - own) as u64);
+        leb128::put(&mut tree.out, (source.references().len() - own) as u64);
         for reference in source.references().iter().filter(|r| *r != source.path()) {
             match numbers.get(reference) {
-                Some(other) if *other < number => push_number(&mut tree.out, *other as u64 + 1),
+                Some(other) if *other < number => leb128::put(&mut tree.out, *other as u64 + 1),
                 _ => {
-                    push_number(&mut tree.out, 0);
+                    leb128::put(&mut tree.out, 0);
                     tree.out.extend_from_slice(reference.as_str().as_bytes());
                     tree.out.push(0);
                 }
@@ -67,7 +67,7 @@ pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDens
             tree.out.extend_from_slice(source.nar_hash());
             tree.out.extend_from_slice(source.deriver().map_or("", StorePath::as_str).as_bytes());
             tree.out.push(0);
-            push_number(&mut tree.out, source.signatures().len() as u64);
+            leb128::put(&mut tree.out, source.signatures().len() as u64);
             for signature in source.signatures() {
                 tree.out.extend_from_slice(signature.as_bytes());
                 tree.out.push(0);
@@ -78,17 +78,17 @@ pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDens
     }
     let TreeWriter { mut out, blobs, files, sketches, .. } = tree;
     // Sizes as a column of their own: among names they cost more.
-    files.iter().for_each(|file| push_number(&mut out, file.len));
+    files.iter().for_each(|file| leb128::put(&mut out, file.len));
     let mut run = 0u64;
     let mut dense = false;
     for file in &files {
         if file.dense != dense {
-            push_number(&mut out, run);
+            leb128::put(&mut out, run);
             (run, dense) = (0, file.dense);
         }
         run += 1;
     }
-    push_number(&mut out, run);
+    leb128::put(&mut out, run);
     let like = alike::find(&files, &sketches);
     let originals = Originals::new(&like);
     let order = order(&files, &|content| originals.of(content));
@@ -158,7 +158,7 @@ impl TreeWriter<'_, '_> {
                 match self.known.get(&(contents.len, digest)) {
                     Some(number) => {
                         self.out.push(if *executable { b'X' } else { b'F' });
-                        push_number(&mut self.out, next - number);
+                        leb128::put(&mut self.out, next - number);
                     }
                     None => {
                         self.out.push(if *executable { b'x' } else { b'f' });
