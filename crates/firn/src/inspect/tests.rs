@@ -1,6 +1,7 @@
 //! The command as a person runs it, on a closure that real Nix made.
 
-use crate::{CommandError, ExitCode, Input, Session, Silent, Source, cli::Cli, command::inspect::front_summary};
+use super::load::front_summary;
+use crate::{CommandError, ExitCode, Input, Session, Silent, Source, cli::Cli};
 use clap::Parser;
 use serde_json::Value;
 use std::{fs, io::Cursor, path::Path};
