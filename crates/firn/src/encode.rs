@@ -407,13 +407,15 @@ fn other_jobs(recipe: &mut EncodedRecipe, is_streamed: bool, options: &EncodeOpt
             Job { number, section: Section::Derivations, raw: Raw::Memory(chunk.to_vec()), policy }
         })
         .collect();
-    let hashes = std::mem::take(&mut recipe.hashes);
+    let (hashes, paths) = (std::mem::take(&mut recipe.hashes), std::mem::take(&mut recipe.source_paths));
     for (section, raw) in [(Section::Copies, &mut recipe.copies), (Section::SourceNames, &mut recipe.source_names)] {
         let raw = std::mem::take(raw);
         let policy = FramePolicy::names(raw.len() as u64, max_memory);
         jobs.push(Job { number: 0, section, raw: Raw::Memory(raw), policy });
     }
-    jobs.push(Job { number: 0, section: Section::Hashes, raw: Raw::Memory(hashes), policy: FramePolicy::stored() });
+    for (section, raw) in [(Section::Hashes, hashes), (Section::SourcePaths, paths)] {
+        jobs.push(Job { number: 0, section, raw: Raw::Memory(raw), policy: FramePolicy::stored() });
+    }
     jobs.retain(|job| !matches!(&job.raw, Raw::Memory(bytes) if bytes.is_empty()));
     jobs
 }

@@ -133,6 +133,39 @@ fn several_versions_of_a_name_are_paired_by_likeness_and_told_together() {
 }
 
 #[test]
+fn the_order_of_the_paths_means_nothing() {
+    /// Fetches of one name and many texts.
+    fn fetches(version: &str) -> Store {
+        let mut store = Store::default();
+        let inputs: Vec<usize> =
+            (0..20).map(|n| store.drv("source", &[], &[("url", &format!("{version}/{n}"))])).collect();
+        store.drv("nixos-system-web-19.09", &inputs, &[]);
+        store
+    }
+    let (old, new) = (fetches("1"), fetches("2"));
+    let pairs = |new: &Store| {
+        let (old, new) = (old.side(), new.side());
+        let difference = Difference::new(&old, &new).unwrap();
+        let paths = |pair: &Pair| (old.path(pair.old).clone(), new.path(pair.new).clone());
+        difference.pairs.iter().map(paths).collect::<std::collections::BTreeSet<_>>()
+    };
+    let root = new.paths.last().unwrap().path().clone();
+    let mut reversed = Store { spool: MemorySpool::new(), paths: Vec::new() };
+    for path in new.paths.iter().rev() {
+        let Node::Regular { contents, .. } = path.content() else { panic!() };
+        let content = Node::file(reversed.spool.put(&new.spool.get(*contents).unwrap()).unwrap());
+        let (path, references) = (path.path().clone(), path.references().to_vec());
+        let claimed = ClaimedPath { path, references, content, deriver: None, signatures: Vec::new() };
+        reversed.paths.push(claimed.prove(&StoreDir::default(), &reversed.spool).unwrap());
+    }
+    let last = reversed.paths.iter().position(|path| *path.path() == root).unwrap();
+    let end = reversed.paths.len() - 1;
+    reversed.paths.swap(last, end);
+    assert_eq!(pairs(&new), pairs(&reversed));
+    assert_eq!(pairs(&new).len(), 21);
+}
+
+#[test]
 fn equal_sides_have_no_difference() {
     let system = system("bash-5.0", "x", &[]);
     let (old, new) = (system.side(), system.side());

@@ -178,7 +178,7 @@ fn read_magic<R: Read>(input: &mut Counted<R>) -> Result<Vec<u8>, FormatError> {
 fn put_table(frames: &[FrameHeader]) -> Vec<u8> {
     let mut out = Vec::new();
     for run in frames.chunk_by(|a, b| a.section == b.section) {
-        leb128::put(&mut out, run[0].section.code() << 1 | 1);
+        leb128::put(&mut out, run[0].section.code() << 1 | u64::from(run[0].section.is_required()));
         leb128::put(&mut out, run.len() as u64);
         for frame in run {
             put_codec(&mut out, frame.codec, frame.filter);

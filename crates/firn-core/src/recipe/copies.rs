@@ -81,7 +81,7 @@ pub(super) fn write(like: &[Option<u32>]) -> Vec<u8> {
 
 #[cfg(test)]
 #[path = "../../tests/page/mod.rs"]
-mod page;
+pub(super) mod page;
 
 #[cfg(test)]
 mod tests {

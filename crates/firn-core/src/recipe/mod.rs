@@ -16,6 +16,7 @@ mod origins;
 mod record_read;
 mod record_write;
 mod source_names;
+mod source_paths;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::{
 pub use contents::{LARGE, Lane, Travelling};
 pub use origins::{OriginRun, Origins};
 pub use source_names::{PlaceAll, SourceDigest, SourceList};
+pub use source_paths::SourcePaths;
 use std::io::{self, Read};
 pub use write::{EncodedRecipe, Tell, Told, encode, encode_base, encode_layout_1};
 

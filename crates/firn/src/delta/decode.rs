@@ -67,6 +67,9 @@ pub fn decode_delta<R: Read>(
         match section {
             Section::SourceNames => append(&mut sections.names, &raw, &frame, options)?,
             Section::Copies => return Err(DecodeError::Delta("it has copies of contents, as only a whole file may")),
+            Section::SourcePaths => {
+                return Err(DecodeError::Delta("it tells paths of sources, as only a whole file may"));
+            }
             Section::Origins => append(&mut sections.origins, &raw, &frame, options)?,
             Section::Hashes => append(&mut sections.hashes, &raw, &frame, options)?,
             Section::Derivations => append(&mut sections.derivations, &raw, &frame, options)?,
@@ -151,7 +154,9 @@ fn prove(
             base.paths().iter().filter(|p| !p.is_derivation()).map(|p| (p.content(), p)).collect();
         let nodes: Vec<&Node> = list.iter().map(|(_, node)| node).collect();
         let known = |number: usize| list.digest_of(number, by_content.get(nodes.get(number)?)?);
-        let digests = digests(&list, &known, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
+        let all: Vec<usize> = (0..list.len()).collect();
+        let digests =
+            digests(&list, &all, &known, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
         paths = list.resolve(&header.store_dir, digests.map_err(DecodeError::Spool)?).map_err(in_names())?;
     }
     check_count("sources", header.counts.sources, paths.len() as u64)?;
