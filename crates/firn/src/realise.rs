@@ -30,12 +30,21 @@ pub(crate) struct RealiseRequest {
 /// What was realised.
 #[derive(Debug)]
 pub(crate) struct Realised {
-    /// Outputs that are there now, those called `out` only where there is one.
+    /// Outputs that are there now, of each root the one called `out` first.
     pub(crate) outputs: Vec<StorePath>,
     /// What had to be done.
     pub(crate) missing: Missing,
     /// The GC roots.
     pub(crate) links: Vec<PathBuf>,
+}
+
+/// An output of a root.
+struct Output {
+    /// Number of the root.
+    root: usize,
+    /// Its name, `out` for a root that is no derivation.
+    name: String,
+    path: StorePath,
 }
 
 /// What to realise.
@@ -127,13 +136,17 @@ pub(crate) fn realise(
     if is_local(url) {
         check_space(Path::new(store_dir.as_str()), missing.nar_size)?;
     }
+    if !request.import.no_root {
+        // What cannot be kept is not built.
+        store.check_places(&result_roots(&outputs(subject, &[]), request))?;
+    }
     let results = build(&mut store, &targets, request.logs, sink)?;
     let outputs = outputs(subject, &results);
     if !request.import.no_root {
         links.extend(keep_results(&outputs, subject, url, request, sink)?);
     }
     store.close(&mut quiet)?;
-    Ok(Realised { outputs, missing, links })
+    Ok(Realised { outputs: outputs.into_iter().map(|output| output.path).collect(), missing, links })
 }
 
 /// Settings of the daemon: where the person sets one, the others are those of this machine's `nix.conf`, which hold for its
@@ -239,52 +252,55 @@ fn short_name(derivation: &str) -> String {
     base.get(33..).unwrap_or(base).trim_end_matches(".drv").to_owned()
 }
 
-fn outputs(subject: &Subject, results: &[BuildResult]) -> Vec<StorePath> {
+/// All outputs of the roots, `out` first. Those that the results do not tell are told by the derivations.
+fn outputs(subject: &Subject, results: &[BuildResult]) -> Vec<Output> {
     let mut outputs = Vec::new();
-    for (root, result) in subject.roots().iter().zip(results) {
+    for (number, root) in subject.roots().iter().enumerate() {
         if !root.is_derivation() {
-            outputs.push(root.clone());
+            outputs.push(Output { root: number, name: "out".to_owned(), path: root.clone() });
             continue;
         }
-        let drv = subject.derivation(root).unwrap_or_default();
-        let mut known: Vec<(String, StorePath)> = result.outputs.clone();
+        let mut known = results.get(number).map(|result| result.outputs.clone()).unwrap_or_default();
         if known.is_empty() {
-            let paths = drv.outputs.iter().filter_map(|o| {
-                let path = subject.store_dir().parse(&o.path).ok()?;
-                Some((String::from_utf8_lossy(&o.name).into_owned(), path))
-            });
-            known.extend(paths);
+            let drv = subject.derivation(root).unwrap_or_default();
+            known.extend(drv.outputs.iter().filter_map(|output| {
+                let path = subject.store_dir().parse(&output.path).ok()?;
+                Some((String::from_utf8_lossy(&output.name).into_owned(), path))
+            }));
         }
-        match known.iter().find(|(name, _)| name == "out") {
-            Some((_, path)) => outputs.push(path.clone()),
-            None => outputs.extend(known.into_iter().map(|(_, path)| path)),
-        }
+        known.sort_by(|(a, _), (b, _)| (a != "out", a).cmp(&(b != "out", b)));
+        outputs.extend(known.into_iter().map(|(name, path)| Output { root: number, name, path }));
     }
     outputs
 }
 
+/// Where results are kept. Links are named as nix-build does: result, result-dev, result-2.
+fn result_roots(outputs: &[Output], request: &RealiseRequest) -> Vec<RootRequest> {
+    let place = |output: &Output| match &request.import.out_link {
+        Some(link) => {
+            let mut name = link.file_name().unwrap_or_default().to_owned();
+            if output.root > 0 {
+                name.push(format!("-{}", output.root + 1));
+            }
+            if output.name != "out" {
+                name.push(format!("-{}", output.name));
+            }
+            RootPlace::Link(link.with_file_name(name))
+        }
+        None => RootPlace::Name(format!("{}-result", root_name(&output.path))),
+    };
+    outputs.iter().map(|output| RootRequest { place: place(output), target: output.path.clone() }).collect()
+}
+
 /// Roots for the results, made while the session that built them is open.
 fn keep_results(
-    outputs: &[StorePath],
+    outputs: &[Output],
     subject: &Subject,
     url: &StoreUrl,
     request: &RealiseRequest,
     sink: &dyn Sink,
 ) -> Result<Vec<PathBuf>, CommandError> {
-    let place = |number: usize, output: &StorePath| match &request.import.out_link {
-        Some(link) if number == 0 => RootPlace::Link(link.clone()),
-        Some(link) => {
-            let mut name = link.file_name().unwrap_or_default().to_owned();
-            name.push(format!("-{}", number + 1));
-            RootPlace::Link(link.with_file_name(name))
-        }
-        None => RootPlace::Name(format!("{}-result", root_name(output))),
-    };
-    let roots: Vec<RootRequest> = outputs
-        .iter()
-        .enumerate()
-        .map(|(n, output)| RootRequest { place: place(n, output), target: output.clone() })
-        .collect();
+    let roots = result_roots(outputs, request);
     if roots.is_empty() {
         sink.warn("the daemon does not say what was built, so no GC root keeps it");
         return Ok(Vec::new());
@@ -295,7 +311,8 @@ fn keep_results(
     let links = store.make_roots(&mut quiet)?;
     // A collector that has read the roots already, and not yet who uses what, would not know of either when we are gone:
     // one that runs is told of a temporary root.
-    store.add_temp_roots(outputs, &mut quiet)?;
+    let paths: Vec<StorePath> = outputs.iter().map(|output| output.path.clone()).collect();
+    store.add_temp_roots(&paths, &mut quiet)?;
     store.close(&mut quiet)?;
     Ok(links)
 }
