@@ -31,6 +31,8 @@ struct Look {
     failed: BTreeSet<String>,
     restarting: BTreeSet<String>,
     services: BTreeSet<String>,
+    /// Units that failed, or are about to be restarted, and of which no system has a file any more.
+    gone: BTreeSet<String>,
     state: String,
 }
 
@@ -123,6 +125,8 @@ fn looked(units: &str, state: &str) -> Look {
             continue;
         };
         let into = match (load, active, sub) {
+            // No fault of what runs: its file went with the system that had it.
+            ("not-found", "failed", _) | ("not-found", _, "auto-restart" | "auto-restart-queued") => &mut look.gone,
             // A unit that systemd cannot read never fails: it is not started.
             ("bad-setting" | "error", "inactive", _) | (_, "failed", _) => &mut look.failed,
             (_, _, "auto-restart" | "auto-restart-queued") => &mut look.restarting,
@@ -132,6 +136,18 @@ fn looked(units: &str, state: &str) -> Look {
         into.insert(unit.to_owned());
     }
     look
+}
+
+/// Lets systemd forget units of the system that was left which failed, or would be restarted: a script asks only for
+/// those that run.
+pub(crate) fn forget_gone(machine: &Machine, baseline: &Baseline) -> Result<(), ActivateError> {
+    let gone = look(machine)?.gone;
+    let gone: Vec<&str> = gone.difference(&baseline.failed).map(String::as_str).collect();
+    if !gone.is_empty() {
+        machine.ask("systemctl", &[&["stop"], gone.as_slice()].concat())?;
+        machine.ask("systemctl", &[&["reset-failed"], gone.as_slice()].concat())?;
+    }
+    Ok(())
 }
 
 /// Units whose assertion (`AssertPathExists=` and the like) was wrong since a moment of the monotonic clock: their start
@@ -336,6 +352,16 @@ mod tests {
         let look = looked(text, "degraded");
         assert_eq!(look.failed, set(&["bad.service", "old.service"]));
         assert_eq!((look.restarting, look.services), (set(&["loop.service"]), set(&["app.service"])));
+    }
+
+    #[test]
+    fn a_unit_of_the_system_that_was_left_is_nobodys_fault() {
+        let text = "loop.service not-found failed failed loop.service\nslow.service not-found activating auto-restart slow.service\n\
+                    old.service loaded failed failed Old\n";
+        let look = looked(text, "degraded");
+        let set = |units: &[&str]| units.iter().map(|unit| (*unit).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!((look.failed, look.restarting), (set(&["old.service"]), set(&[])));
+        assert_eq!(look.gone, set(&["loop.service", "slow.service"]));
     }
 
     #[test]

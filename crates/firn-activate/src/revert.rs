@@ -97,9 +97,11 @@ impl Supervisor<'_> {
                 let baseline = self.journal.baseline.as_ref().unwrap_or(&known);
                 let allowed = self.journal.goal.options.allow_failed.as_slice();
                 let criteria = Criteria { baseline, allowed, settle: Duration::ZERO };
+                health::forget_gone(&self.machine, baseline)?;
                 if health::judge(&self.machine, self.clock, &criteria)?.is_err() {
                     // What was restarted a moment ago may need another one.
                     self.clock.sleep(Duration::from_secs(2));
+                    health::forget_gone(&self.machine, baseline)?;
                     health::judge(&self.machine, self.clock, &criteria)?.map_err(Stop::Failed)?;
                 }
                 Ok(None)

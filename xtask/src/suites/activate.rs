@@ -148,6 +148,13 @@ const CASES: &[Case] = &[
         reverted,
     ),
     case(
+        "Cloop: a unit fails and is restarted all the time; reverted, and nothing of it is left",
+        "firn switch Cloop.export --settle 2s",
+        23,
+        &["REVERTED", "loop.service"],
+        reverted,
+    ),
+    case(
         "C4sure: a unit does not start, and is in no state that tells; reverted",
         "firn switch C4sure.export --settle 0s",
         23,
