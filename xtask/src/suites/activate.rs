@@ -155,6 +155,20 @@ const CASES: &[Case] = &[
         reverted,
     ),
     case(
+        "Cagain: a unit fails after 3 s and is restarted; reverted",
+        "firn switch Cagain.export",
+        23,
+        &["REVERTED", "again.service"],
+        reverted,
+    ),
+    case(
+        "Cjob: what a timer started fails when the settle time is over; reverted",
+        "firn switch Cjob.export --settle 1s",
+        23,
+        &["REVERTED", "job.service"],
+        reverted,
+    ),
+    case(
         "C4sure: a unit does not start, and is in no state that tells; reverted",
         "firn switch C4sure.export --settle 0s",
         23,

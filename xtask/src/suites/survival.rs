@@ -52,6 +52,8 @@ const LINES: &[Line] = &[
         checks: &[
             "activate: C4",
             "activate: Cloop",
+            "activate: Cagain",
+            "activate: Cjob",
             "activate: O, O2",
             "activate: a check of",
             "interrupt: a unit that fails again",
