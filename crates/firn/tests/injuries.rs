@@ -188,7 +188,7 @@ fn damage_is_told_of_the_section_that_has_it() {
     let page = fs::read(&base).unwrap();
     let delta = fs::read(fixtures().join("../v1/deltas/page-server.firn")).unwrap();
     let (names, hashes) = (section(&page, Section::SourceNames), section(&page, Section::Hashes));
-    let records = section(&page, Section::Derivations);
+    let (records, travelled) = (section(&page, Section::Derivations), section(&delta, Section::Sources));
     let sourceless = [Section::SourceNames, Section::Sources];
     let sourceless = sourceless.iter().fold(page.clone(), |file, section| with_section(&file, *section, &[]));
     let cases = [
@@ -201,6 +201,10 @@ fn damage_is_told_of_the_section_that_has_it() {
         (Section::Derivations, with_section(&page, Section::Derivations, &records[..records.len() - 1])),
         // Four contents, of a closure that has two.
         (Section::Origins, with_section(&delta, Section::Origins, &[2, 0, 2, 0, 0, 2, 3, 2, 1])),
+        // The one that is kept is of 16 bytes, this of 14.
+        (Section::Origins, with_section(&delta, Section::Origins, &[1, 0, 1, 2, 1, 1])),
+        (Section::Sources, with_section(&delta, Section::Sources, &travelled[1..])),
+        (Section::Sources, with_section(&delta, Section::Sources, &[&travelled[..], b"t"].concat())),
         // Without sources nothing can be a copy.
         (Section::Copies, with_section(&sourceless, Section::Copies, &[1, 0, 1])),
     ];

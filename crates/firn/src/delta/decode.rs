@@ -24,6 +24,8 @@ use std::{
 struct Sections {
     names: Vec<u8>,
     origins: Vec<u8>,
+    /// What they say, once contents had to know.
+    read_origins: Option<Origins>,
     hashes: Vec<u8>,
     derivations: Vec<u8>,
     /// Contents that travelled.
@@ -58,7 +60,7 @@ pub fn decode_delta<R: Read>(
             return Err(DecodeError::Delta("it has a section that it says is that of the base"));
         }
         if section == Section::Sources && joined.is_none() {
-            let origins = origins(&sections.origins, &reference)?;
+            let origins = sections.read_origins.insert(origins(&sections.origins, &reference)?);
             joined = Some(reference.joined(&origins.references));
             sections.sources.offset = spool.len();
         }
@@ -139,7 +141,7 @@ fn prove(
     let unchanged = |section: Section| header.base.as_ref().is_some_and(|told| told.unchanged.contains(&section));
     let limits = recipe_limits(header, options.limits.raw_bytes);
     let own = |section: Section, bytes| if unchanged(section) { reference.section(section) } else { bytes };
-    let origins = origins(&sections.origins, &reference)?;
+    let origins = sections.read_origins.map_or_else(|| origins(&sections.origins, &reference), Ok)?;
     let names = own(Section::SourceNames, sections.names.as_slice());
     let mut paths: Vec<ProvenPath> = Vec::new();
     if names.is_empty() {
@@ -181,7 +183,7 @@ fn place(
     reference: &Reference,
     travelled: Blob,
 ) -> Result<Vec<Blob>, RecipeError> {
-    let wrong = |what| RecipeError::Malformed { what, offset: 0 };
+    let wrong = |section, what| RecipeError::MalformedBeside { section, what, offset: 0 };
     let mut numbers = origins.of_each(lengths.len())?;
     if all_copied {
         numbers = (0..lengths.len() as u64).map(Some).collect();
@@ -189,18 +191,18 @@ fn place(
     let mut left = travelled;
     let mut places = Vec::with_capacity(lengths.len());
     for (len, number) in lengths.iter().zip(numbers) {
-        let blob = match number {
-            Some(number) => reference.content(number).filter(|blob| blob.len == *len),
-            None => left.len.checked_sub(*len).map(|rest| {
-                let blob = Blob { offset: left.offset, len: *len };
-                left = Blob { offset: left.offset + len, len: rest };
-                blob
-            }),
+        let Some(number) = number else {
+            let rest = left.len.checked_sub(*len).ok_or_else(|| wrong(Section::Sources, "contents are missing"))?;
+            places.push(Blob { offset: left.offset, len: *len });
+            left = Blob { offset: left.offset + len, len: rest };
+            continue;
         };
-        places.push(blob.ok_or_else(|| wrong("contents are of another length than their origin"))?);
+        let blob = reference.content(number).filter(|blob| blob.len == *len);
+        let other = || wrong(Section::Origins, "contents are of another length than their origin");
+        places.push(blob.ok_or_else(other)?);
     }
     if left.len > 0 {
-        return Err(wrong("more contents travelled than there are"));
+        return Err(wrong(Section::Sources, "more contents travelled than there are"));
     }
     Ok(places)
 }
