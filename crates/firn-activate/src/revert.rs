@@ -15,6 +15,7 @@ impl Supervisor<'_> {
     /// Puts back what was there, as far as each step goes.
     pub(crate) fn revert(&mut self, why: String) {
         self.log.line(&format!("reverting: {why}"));
+        self.journal.cause = Some(why.clone());
         self.journal.why = Some(why);
         // A journal that cannot be written (a full disk) is no reason to leave a bad system running.
         if let Err(error) = self.save(State::Reverting) {

@@ -285,6 +285,10 @@ impl<'a> Supervisor<'a> {
             {
                 return Err(Stop::Harmless(State::Refused, reason()));
             }
+            Meaning::NeedsReboot => {
+                self.journal.needs_reboot = true;
+                return Err(Stop::Failed("it cannot be switched to without a restart (exit code 100)".into()));
+            }
             _ => return Err(Stop::Failed(reason())),
         }
         if self.running().as_ref() != Some(&self.journal.target) {

@@ -86,7 +86,7 @@ pub(crate) fn guard(host: &Host, profile: &str, session: &Session<'_>) -> Result
     let begin = Lock::Begin.take(host).map_err(|_| GuardError::Busy("another firn begins one".into()))?;
     recover(host, false, session)?;
     let damaged = damaged(host)?;
-    guard::before_import(host)?;
+    guard::before_import(host, &SystemClock.now())?;
     prune(host, profile, false)?;
     Ok((begin, damaged))
 }
@@ -364,8 +364,7 @@ pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Re
         }
         State::AwaitingReboot => {
             let now = SystemClock.now();
-            let same_boot = journal.history.last().is_some_and(|(_, moment)| moment.boot_id == now.boot_id);
-            if same_boot || host.resolve("/run/current-system").as_ref() != Some(&journal.target) {
+            if !journal.restarted(&now) || !journal.is_new(host.resolve("/run/current-system").as_deref()) {
                 return Err(refused("the new system was not booted yet".into()).hint("restart the host, then confirm"));
             }
             journal.activated = Some(now.clone());

@@ -315,7 +315,7 @@ impl Run {
         let file = self.origin.clone().or_else(|| Some(self.file.display().to_string()));
         let mut goal = goal(action, system, file, &self.flags, config);
         goal.confirm = confirm.and_then(|flags| flags.policy(caller, config));
-        if goal.specialisation.is_none() && !self.flags.no_specialisation && action != Action::Boot {
+        if goal.specialisation.is_none() && !self.flags.no_specialisation && !action.only_boots() {
             // One that runs is kept: nixos-rebuild would silently go back to the base system.
             goal.specialisation = Facts::observe(host, &goal).specialisation;
         }

@@ -45,7 +45,8 @@ impl Status {
             value["history"] = json!(journal.history);
             session.json(&value)?;
         } else {
-            session.result(format!("activation {}: {}", journal.id, journal.state))?;
+            let word = journal.word(now.running.as_deref(), &now.moment);
+            session.result(format!("activation {}: {word}", journal.id))?;
             for line in left.iter().cloned().chain(message(&journal, &now)) {
                 session.result(line)?;
             }
