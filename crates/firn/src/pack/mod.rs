@@ -3,6 +3,7 @@
 mod base;
 mod evaluate;
 pub(crate) mod kept;
+mod listen;
 mod provenance;
 pub(crate) mod read;
 mod secrets;
@@ -75,7 +76,8 @@ pub struct Packed {
 /// Packs.
 pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packed, CommandError> {
     let place = StorePlace::find(request.store.as_deref(), store::store_dir()?, environment())?;
-    let evaluator = Evaluator { flags: &request.nix, remote: place.remote(), sink: session.sink };
+    let evaluator =
+        Evaluator { flags: &request.nix, remote: place.remote(), sink: session.sink, listener: Default::default() };
     let wanted = request.what.iter().map(|text| What::parse(text, &place.store_dir));
     let wanted: Vec<What> = wanted.collect::<Result<_, _>>()?;
     let flakes = || wanted.iter().filter_map(|what| if let What::Flake(flake) = what { Some(flake) } else { None });
