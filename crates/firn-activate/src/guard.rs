@@ -106,9 +106,9 @@ impl GuardError {
     pub fn hints(&self) -> Vec<String> {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
-            Self::NotRoot => {
-                hint("run it as root; switch, boot and test become root by --elevate sudo or --elevate run0 as well")
-            }
+            Self::NotRoot => hint(
+                "run it as root; switch, boot, test and rollback become root by --elevate sudo or --elevate run0 as well",
+            ),
             Self::Host { .. } | Self::Machine { .. } => {
                 hint("take the file for this host, or say --force-host if it is meant")
             }
