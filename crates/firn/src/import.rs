@@ -7,7 +7,7 @@ use crate::{
     load::root_names,
     pack::StorePlace,
 };
-use firn_core::{Proven, ProvenPath, StorePath};
+use firn_core::{Proven, ProvenPath, StoreDir, StorePath};
 use firn_store::{
     Environment,
     daemon::{self, DaemonError, SessionOptions, StoreUrl},
@@ -67,27 +67,7 @@ impl ImportRequest {
     pub fn check_expected(&self, loaded: &Loaded) -> Result<(), CommandError> {
         let Some(expected) = &self.expect else { return Ok(()) };
         let closure = &loaded.closure;
-        // What names a readable file holds the root; a root itself names none, unless it is in the store.
-        let looks_like_root = closure.store_dir().parse(expected.trim().as_bytes()).is_ok_and(|p| p.is_derivation());
-        let text = if looks_like_root {
-            expected.clone()
-        } else {
-            let read = std::fs::read_to_string(expected);
-            read.map_err(|error| CommandError::new(ExitCode::Usage, error).about(format!("--expect {expected}")))?
-        };
-        let wanted = text.trim();
-        match closure.roots() {
-            [root] if closure.store_dir().display(root) == wanted || root.as_str() == wanted => Ok(()),
-            roots => {
-                let found: Vec<String> = roots.iter().map(|r| closure.store_dir().display(r)).collect();
-                Err(CommandError::new(
-                    ExitCode::Unexpected,
-                    format!("its root is {}, expected {wanted}", found.join(", ")),
-                )
-                .about(&loaded.source)
-                .hint("nothing was written; get the right file, or check what --expect names"))
-            }
-        }
+        is_root(expected, closure.store_dir(), closure.roots()).map_err(|error| error.about(&loaded.source))
     }
 
     pub(crate) fn root_requests(&self, closure: &Proven) -> Vec<RootRequest> {
@@ -108,6 +88,33 @@ impl ImportRequest {
         };
         let requests = closure.roots().iter().enumerate();
         requests.map(|(n, root)| RootRequest { place: place(n), target: root.clone() }).collect()
+    }
+}
+
+/// The root that `--expect` names: itself, or what a file holds.
+pub(crate) fn expected_root(expected: &str, store_dir: &StoreDir) -> Result<String, CommandError> {
+    // What names a readable file holds the root; a root itself names none, unless it is in the store.
+    let in_store = store_dir.parse(expected.trim().as_bytes());
+    let text = if in_store.is_ok_and(|path| path.is_derivation() || Path::new(expected.trim()).is_dir()) {
+        expected.to_owned()
+    } else {
+        let read = std::fs::read_to_string(expected);
+        read.map_err(|error| CommandError::new(ExitCode::Usage, error).about(format!("--expect {expected}")))?
+    };
+    Ok(text.trim().to_owned())
+}
+
+/// Refuses any roots but the one that `--expect` names.
+pub(crate) fn is_root(expected: &str, store_dir: &StoreDir, roots: &[StorePath]) -> Result<(), CommandError> {
+    let wanted = expected_root(expected, store_dir)?;
+    match roots {
+        [root] if store_dir.display(root) == wanted || root.as_str() == wanted => Ok(()),
+        roots => {
+            let found: Vec<String> = roots.iter().map(|root| store_dir.display(root)).collect();
+            let text = format!("its root is {}, expected {wanted}", found.join(", "));
+            Err(CommandError::new(ExitCode::Unexpected, text)
+                .hint("nothing was written; get the right file, or check what --expect names"))
+        }
     }
 }
 

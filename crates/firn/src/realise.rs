@@ -3,8 +3,8 @@
 use crate::{
     CommandError, ExitCode, ImportRequest, Loaded, Session, StoreTarget,
     event::{Event, Sink, Work},
-    import::{check_space, environment, import_daemon, is_local},
-    load::root_name,
+    import::{check_space, environment, import_daemon, is_local, is_root},
+    load::root_names,
 };
 use firn_core::{Node, Spool, StoreDir, StorePath, derivation::Derivation};
 use firn_store::{
@@ -25,6 +25,20 @@ pub(crate) struct RealiseRequest {
     pub(crate) no_build: bool,
     /// Show log lines.
     pub(crate) logs: bool,
+}
+
+impl RealiseRequest {
+    /// Refuses another root than the one expected.
+    pub(crate) fn check_expected(&self, subject: &Subject) -> Result<(), CommandError> {
+        match (subject, &self.import.expect) {
+            (Subject::Loaded(loaded), _) => self.import.check_expected(loaded),
+            (Subject::Path(store_dir, root), Some(expected)) => {
+                let found = is_root(expected, store_dir, std::slice::from_ref(root));
+                found.map_err(|error| error.about(store_dir.display(root)))
+            }
+            (Subject::Path(..), None) => Ok(()),
+        }
+    }
 }
 
 /// What was realised.
@@ -71,7 +85,7 @@ impl Subject {
     }
 
     /// The text of a root that is a derivation.
-    fn derivation(&self, root: &StorePath) -> Option<Derivation> {
+    pub(crate) fn derivation(&self, root: &StorePath) -> Option<Derivation> {
         let text = match self {
             Self::Loaded(loaded) => {
                 let path = loaded.closure.paths().iter().find(|p| p.path() == root).filter(|p| p.is_derivation())?;
@@ -97,8 +111,8 @@ pub(crate) fn realise(
     };
     let store_dir = subject.store_dir().clone();
     let mut roots = Vec::new();
+    request.check_expected(subject)?;
     if let Subject::Loaded(loaded) = subject {
-        request.import.check_expected(loaded)?;
         // The link that a person named is for the result; the recipe is kept under the name of the host.
         let by_name = ImportRequest { out_link: None, ..request.import.clone() };
         roots = by_name.root_requests(&loaded.closure);
@@ -276,7 +290,9 @@ fn outputs(subject: &Subject, results: &[BuildResult]) -> Vec<Output> {
 
 /// Where results are kept. Links are named as nix-build does: result, result-dev, result-2.
 fn result_roots(outputs: &[Output], request: &RealiseRequest) -> Vec<RootRequest> {
-    let place = |output: &Output| match &request.import.out_link {
+    // Two systems of one host have links of their own.
+    let names = root_names(&outputs.iter().map(|output| output.path.clone()).collect::<Vec<_>>());
+    let place = |output: &Output, name: &str| match &request.import.out_link {
         Some(link) => {
             let mut name = link.file_name().unwrap_or_default().to_owned();
             if output.root > 0 {
@@ -287,9 +303,10 @@ fn result_roots(outputs: &[Output], request: &RealiseRequest) -> Vec<RootRequest
             }
             RootPlace::Link(link.with_file_name(name))
         }
-        None => RootPlace::Name(format!("{}-result", root_name(&output.path))),
+        None => RootPlace::Name(format!("{name}-result")),
     };
-    outputs.iter().map(|output| RootRequest { place: place(output), target: output.path.clone() }).collect()
+    let named = outputs.iter().zip(&names);
+    named.map(|(output, name)| RootRequest { place: place(output, name), target: output.path.clone() }).collect()
 }
 
 /// Roots for the results, made while the session that built them is open.
