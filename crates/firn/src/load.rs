@@ -70,13 +70,16 @@ impl Session<'_> {
         let mut loaded = self.load_from(source, spool, bases)?;
         let Some(host) = host else { return Ok(loaded) };
         let roots = loaded.closure.roots();
-        let fits = |root: &&StorePath| root_name(root) == host || system_host(root.name()) == Some(host.as_str());
-        let Some(root) = roots.iter().find(fits).cloned() else {
-            let names: Vec<&str> = roots.iter().map(root_name).collect();
+        let names = root_names(roots);
+        let fits = |(root, name): &(&StorePath, &String)| {
+            **name == host || root_name(root) == host || root.name().trim_end_matches(".drv") == host
+        };
+        let Some((root, _)) = roots.iter().zip(&names).find(fits) else {
             return Err(CommandError::new(ExitCode::Absent, format!("there is no host {host:?} in it"))
                 .hint(format!("it holds {}", names.join(", ")))
                 .about(&loaded.source));
         };
+        let root = root.clone();
         loaded.closure = loaded.closure.restrict(vec![root])?;
         Ok(loaded)
     }

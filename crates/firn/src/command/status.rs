@@ -4,13 +4,11 @@ use super::activate::here;
 use crate::{
     CommandError, ExitCode, Session,
     activate::{as_json, code, confirm, damaged, recover, refuse_damaged, tell},
-    plain,
 };
 use clap::{Args, ValueHint};
 use firn_activate::{
     Host,
     clock::{Clock, SystemClock},
-    guard::GuardError,
     hold::Lock,
     journal::{Journal, State},
     outcome::{Now, history, message},
@@ -19,12 +17,7 @@ use firn_activate::{
     supervise::{supervise, take_back},
 };
 use serde_json::json;
-use std::{
-    ffi::OsString,
-    fs,
-    io::{IsTerminal, stdout},
-    path::PathBuf,
-};
+use std::{ffi::OsString, fs, path::PathBuf};
 
 /// Say what runs, what boots next, and how the last activation stands.
 #[derive(Debug, Args)]
@@ -62,11 +55,7 @@ impl Status {
         }
         if self.log {
             let text = fs::read(host.path(&journal.log)).unwrap_or_default();
-            if stdout().is_terminal() {
-                String::from_utf8_lossy(&text).lines().try_for_each(|line| session.result(plain(line)))?;
-            } else {
-                session.with_results(|out| out.write_all(&text))?;
-            }
+            session.with_results(|out| out.write_all(&text))?;
         }
         Ok(ExitCode::Success)
     }
@@ -101,6 +90,16 @@ fn left(journal: &Journal, next: &Resume) -> Option<String> {
     Some(what)
 }
 
+/// Refuses a command of root's to anybody else.
+pub(super) fn only_root(word: &str) -> Result<(), CommandError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(CommandError::new(ExitCode::Refused, format!("{word} needs root"))
+        .hint("nothing was changed")
+        .hint(format!("sudo {} {word}", std::env::current_exe().unwrap_or_else(|_| "firn".into()).display())))
+}
+
 /// Make permanent what waits for a confirmation.
 ///
 /// It counts from a console, or over an ssh connection that was made after the new system ran.
@@ -111,6 +110,7 @@ impl Confirm {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
         let host = Host::default();
+        only_root("confirm")?;
         confirm(&host, &here(&host), session)
     }
 }
@@ -123,9 +123,7 @@ impl Recover {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
         let host = Host::default();
-        if !rustix::process::geteuid().is_root() {
-            return Err(GuardError::NotRoot.into());
-        }
+        only_root("recover")?;
         let _begin = Lock::Begin.take(&host)?;
         refuse_damaged(&host, &damaged(&host)?)?;
         match recover(&host, true, session)? {
