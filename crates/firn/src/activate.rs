@@ -11,7 +11,7 @@ use firn_activate::{
     imported,
     journal::{Journal, State},
     launch::{launch, prepare},
-    log::MARK,
+    log::{CHECK, MARK},
     machine::Machine,
     outcome::{self, Now, message},
     plan::{Refusal, plan},
@@ -58,6 +58,16 @@ impl From<ActivateError> for CommandError {
                 Self::new(ExitCode::Space, error).hint("make room, then see firn status")
             }
             ActivateError::Locked(_) => Self::new(ExitCode::Refused, error).hint("see firn status"),
+            ActivateError::Journal { path, .. } => {
+                let hint = format!(
+                    "if nothing is under way (systemctl list-units 'firn-*'), delete {}: firn then knows nothing of that \
+                     activation, and the host is as it is",
+                    path.display()
+                );
+                let by_hand =
+                    "if it left something half done: nixos-rebuild --rollback, or an older entry of the boot menu";
+                Self::new(ExitCode::Failure, error).hint(hint).hint(by_hand)
+            }
             ActivateError::Config { .. } => Self::new(ExitCode::Refused, error).hint("nothing was changed"),
             _ => Self::new(ExitCode::Failure, error),
         }
@@ -202,7 +212,14 @@ pub(crate) fn follow(
     let clock = SystemClock;
     let mut seen = clock.now();
     loop {
-        let journal = Journal::read(host, id)?;
+        let journal = match Journal::read(host, id) {
+            // Whoever has it in hand writes it anew at its next state.
+            Err(ActivateError::Journal { .. }) if Lock::Work.is_taken(host)? => {
+                clock.sleep(LOOK);
+                continue;
+            }
+            read => read?,
+        };
         let more = tail.show(host, &journal, session);
         if more {
             // A terminal may be slow.
@@ -232,6 +249,8 @@ pub(crate) struct Tail {
     offset: u64,
     /// The beginning of a line whose end is not there yet.
     rest: Vec<u8>,
+    /// Whether it is an own check that speaks.
+    check: bool,
 }
 
 /// Most bytes of a log that are shown at once.
@@ -241,7 +260,7 @@ impl Tail {
     /// From its end.
     fn end_of(host: &Host, journal: &Journal) -> Self {
         let offset = std::fs::metadata(host.path(&journal.log)).map_or(0, |metadata| metadata.len());
-        Self { offset, rest: Vec::new() }
+        Self { offset, ..Self::default() }
     }
 
     /// Shows what is new; whether anything is.
@@ -262,9 +281,15 @@ impl Tail {
         };
         for line in String::from_utf8_lossy(&self.rest[..whole]).lines() {
             match line.strip_prefix(MARK) {
-                Some(ours) => session.sink.note(ours),
+                Some(ours) => {
+                    self.check = ours.starts_with(CHECK);
+                    session.sink.note(ours);
+                }
                 None if session.globals.quiet => {}
-                None => session.sink.event(crate::Event::Log { derivation: "switch", line }),
+                None => {
+                    let derivation = if self.check { "check" } else { "switch" };
+                    session.sink.event(crate::Event::Log { derivation, line });
+                }
             }
         }
         self.rest.drain(..whole);

@@ -4,6 +4,7 @@ use super::activate::here;
 use crate::{
     CommandError, ExitCode, Session,
     activate::{as_json, code, confirm, damaged, recover, refuse_damaged, tell},
+    plain,
 };
 use clap::{Args, ValueHint};
 use firn_activate::{
@@ -17,7 +18,12 @@ use firn_activate::{
     supervise::{supervise, take_back},
 };
 use serde_json::json;
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{IsTerminal, stdout},
+    path::PathBuf,
+};
 
 /// Say what runs, what boots next, and how the last activation stands.
 #[derive(Debug, Args)]
@@ -55,7 +61,11 @@ impl Status {
         }
         if self.log {
             let text = fs::read(host.path(&journal.log)).unwrap_or_default();
-            session.with_results(|out| out.write_all(&text))?;
+            if stdout().is_terminal() {
+                String::from_utf8_lossy(&text).lines().try_for_each(|line| session.result(plain(line)))?;
+            } else {
+                session.with_results(|out| out.write_all(&text))?;
+            }
         }
         Ok(ExitCode::Success)
     }
