@@ -162,6 +162,13 @@ const CASES: &[Case] = &[
         reverted,
     ),
     case(
+        "Calways: the same, by a unit that is restarted after a good end as well; reverted",
+        "firn switch Calways.export",
+        23,
+        &["REVERTED", "again.service"],
+        reverted,
+    ),
+    case(
         "Cjob: what a timer started fails when the settle time is over; reverted",
         "firn switch Cjob.export --settle 1s",
         23,

@@ -53,6 +53,7 @@ const LINES: &[Line] = &[
             "activate: C4",
             "activate: Cloop",
             "activate: Cagain",
+            "activate: Calways",
             "activate: Cjob",
             "activate: O, O2",
             "activate: a check of",
