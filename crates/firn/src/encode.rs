@@ -170,7 +170,12 @@ impl Session<'_> {
     ) -> Result<Encoded, CommandError> {
         let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
         let mut output = Output::create(target).map_err(failed)?;
-        let encoded = encode(self.spool(Some(target))?, &mut output)?;
+        let encoded = encode(self.spool(Some(target))?, &mut output).map_err(|error| match error {
+            EncodeError::TooLarge { .. } | EncodeError::Format(FormatError::Write(_)) => {
+                CommandError::from(error).about(target.display())
+            }
+            error => error.into(),
+        })?;
         output.commit().map_err(failed)?;
         Ok(encoded)
     }
