@@ -4,7 +4,7 @@ use crate::{
     CommandError, ExitCode, Loaded, Session,
     error::About,
     event::{Event, Sink, Work},
-    inspect::text::{number_of, printable},
+    inspect::text::number_of,
     load::root_names,
     pack::StorePlace,
 };

@@ -4,6 +4,7 @@ use crate::{
     CommandError, ExitCode, ImportRequest, Loaded, Session, StoreTarget,
     event::{Event, Sink, Work},
     import::{check_space, environment, import_daemon, is_local, is_root},
+    inspect::text::number_of,
     load::root_names,
 };
 use firn_core::{Node, Spool, StoreDir, StorePath, derivation::Derivation};
@@ -124,23 +125,31 @@ pub(crate) fn realise(
     if let Subject::Loaded(loaded) = subject {
         let imported = import_daemon(&mut store, loaded, &request.import, sink)?;
         if request.import.dry_run && imported.added > 0 {
-            sink.note(&format!("{} paths would be imported before: what is built is known then", imported.added));
+            let paths = number_of(imported.added, "path");
+            sink.note(&format!("{paths} would be imported before: what is built is known then"));
             return Ok(Realised { outputs: Vec::new(), missing: Missing::default(), links });
         }
-        sink.note(&format!("{} paths came, {} were there", imported.added, imported.present));
+        sink.note(&imported.counts("came"));
         links = imported.links;
     }
     let targets: Vec<String> = subject.roots().iter().map(|root| target(&store_dir, root)).collect();
     let mut quiet = |_: daemon::Event| {};
     let missing = store.missing(&targets, &mut quiet)?;
+    check_known(subject, &missing)?;
     announce(&missing, sink);
     if request.no_build && !missing.build.is_empty() {
         let mut error = CommandError::new(
             ExitCode::WouldBuild,
-            format!("{} derivations would have to be built, and --no-build forbids it", missing.build.len()),
+            format!(
+                "{} would have to be built, and --no-build forbids it",
+                number_of(missing.build.len() as u64, "derivation")
+            ),
         );
-        for path in missing.build.iter().take(20) {
+        for path in missing.build.iter().take(SHOWN) {
             error = error.hint(format!("not in any substituter: {path}"));
+        }
+        if let Some(more) = missing.build.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            error = error.hint(format!("and {more} more: -v lists all"));
         }
         return Err(error);
     }
@@ -190,24 +199,46 @@ fn target(store_dir: &StoreDir, root: &StorePath) -> String {
     if root.is_derivation() { format!("{path}!*") } else { path }
 }
 
+/// Derivations that an error lists.
+const SHOWN: usize = 20;
+
+/// Refuses a derivation that was named by its path and is not in the store.
+fn check_known(subject: &Subject, missing: &Missing) -> Result<(), CommandError> {
+    match subject {
+        Subject::Path(store_dir, root) if missing.unknown.contains(root) => {
+            Err(CommandError::without_hints(ExitCode::Incomplete, "this derivation is not in the store")
+                .about(store_dir.display(root))
+                .hint("import the file that holds it: firn import FILE, or firn realise FILE"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a failed build is about, unless its message names it.
+fn failed_target<'a>(target: &'a str, message: &str) -> Option<&'a str> {
+    let path = target.split(['!', '^']).next().unwrap_or(target);
+    (!message.contains(path)).then_some(path)
+}
+
 /// Says what is built and what fetched, as Nix does before it begins.
 fn announce(missing: &Missing, sink: &dyn Sink) {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     if !missing.build.is_empty() {
-        sink.note(&format!("{} derivations will be built", missing.build.len()));
+        sink.note(&format!("{} will be built", number_of(missing.build.len() as u64, "derivation")));
         missing.build.iter().for_each(|path| sink.detail(&format!("  {path}")));
     }
     if !missing.substitute.is_empty() {
         sink.note(&format!(
-            "{} paths will be fetched ({:.1} MiB to download, {:.1} MiB unpacked)",
-            missing.substitute.len(),
+            "{} will be fetched ({:.1} MiB to download, {:.1} MiB unpacked)",
+            number_of(missing.substitute.len() as u64, "path"),
             mib(missing.download_size),
             mib(missing.nar_size)
         ));
         missing.substitute.iter().for_each(|path| sink.detail(&format!("  {path}")));
     }
     if !missing.unknown.is_empty() {
-        sink.warn(&format!("nothing is known of {} paths, {} among them", missing.unknown.len(), missing.unknown[0]));
+        let unknown = number_of(missing.unknown.len() as u64, "path");
+        sink.warn(&format!("nothing is known of {unknown}: {}", missing.unknown[0]));
     }
 }
 
@@ -239,7 +270,11 @@ fn build(
     let Some(failed) = results.iter().find(|result| !result.status.is_success()) else { return Ok(results) };
     // Later lines list outputs or repeat the log.
     let message = failed.message.trim().lines().next().unwrap_or_default().trim_end_matches(';').to_owned();
-    let mut error = CommandError::new(ExitCode::Build, message).about(&failed.target);
+    let about = failed_target(&failed.target, &message);
+    let mut error = CommandError::new(ExitCode::Build, message);
+    if let Some(path) = about {
+        error = error.about(path);
+    }
     for build in activities.failed_builds() {
         error = error.hint(format!("{} did not build", build.derivation));
         // With -L they were shown already.
@@ -337,6 +372,23 @@ fn keep_results(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_derivation_that_is_not_in_the_store_is_told_before_anything_is_built() {
+        let root = StorePath::from_base_name(b"0123456789abcdfghijklmnpqrsvwxyz-web.drv").unwrap();
+        let subject = Subject::Path(StoreDir::default(), root.clone());
+        assert!(check_known(&subject, &Missing::default()).is_ok());
+        let missing = Missing { unknown: vec![root], ..Missing::default() };
+        assert_eq!(check_known(&subject, &missing).unwrap_err().code(), ExitCode::Incomplete);
+    }
+
+    #[test]
+    fn a_failed_build_names_its_derivation_once() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-web.drv";
+        let target = format!("{path}!*");
+        assert_eq!(failed_target(&target, &format!("builder for '{path}' failed")), None);
+        assert_eq!(failed_target(&target, "out of memory"), Some(path));
+    }
 
     #[test]
     fn one_setting_does_not_take_the_others_from_the_daemon() {
