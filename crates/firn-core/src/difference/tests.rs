@@ -110,6 +110,22 @@ fn a_unit_that_changes_is_the_cause_and_shows_its_text() {
 }
 
 #[test]
+fn a_file_of_a_specialisation_is_none_of_the_system() {
+    let mut store = Store::default();
+    let mut system = |name: &str, specialisations: &[usize]| {
+        let file = store.drv(&format!("{name}.conf"), &[], &[]);
+        let etc = store.drv("etc", &[file], &[]);
+        (store.drv(&format!("nixos-system-{name}"), &[&[etc][..], specialisations].concat(), &[]), file)
+    };
+    let (special, other) = system("special", &[]);
+    let (_, file) = system("web", &[special]);
+    let side = store.side();
+    let kinds = Kinds::new(&side).unwrap();
+    let kind = |number: usize| kinds.of(side.number(store.paths[number].path()).unwrap()).unwrap();
+    assert_eq!((kind(file), kind(other)), (Kind::File, Kind::Part));
+}
+
+#[test]
 fn a_package_that_comes_is_added_and_changes_what_names_it() {
     let (old, new) = (system("bash-5.0", "x", &[]), system("bash-5.0", "x", &["jq-1.6", "jq-fixup-hook-1.0"]));
     let (own, inputs, packages) = told(&old, &new);
