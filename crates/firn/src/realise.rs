@@ -51,6 +51,10 @@ pub(crate) struct Realised {
     pub(crate) missing: Missing,
     /// The GC roots.
     pub(crate) links: Vec<PathBuf>,
+    /// Paths that were imported before.
+    pub(crate) added: u64,
+    /// Paths of the file that were there.
+    pub(crate) present: u64,
 }
 
 /// An output of a root.
@@ -78,7 +82,7 @@ impl Subject {
         }
     }
 
-    fn roots(&self) -> Vec<StorePath> {
+    pub(crate) fn roots(&self) -> Vec<StorePath> {
         match self {
             Self::Loaded(loaded) => loaded.closure.roots().to_vec(),
             Self::Path(_, path) => vec![path.clone()],
@@ -121,13 +125,14 @@ pub(crate) fn realise(
     let settings = settings(&request.settings, is_local(url), || Configuration::read(|name| std::env::var_os(name)));
     let options = SessionOptions { settings, roots, ..SessionOptions::default() };
     let mut store = daemon::Session::open(url, &environment(), &store_dir, options)?;
-    let mut links = Vec::new();
+    let (mut links, mut added, mut present) = (Vec::new(), 0, 0);
     if let Subject::Loaded(loaded) = subject {
         let imported = import_daemon(&mut store, loaded, &request.import, sink)?;
+        (added, present) = (imported.added, imported.present);
         if request.import.dry_run && imported.added > 0 {
             let paths = number_of(imported.added, "path");
             sink.note(&format!("{paths} would be imported before: what is built is known then"));
-            return Ok(Realised { outputs: Vec::new(), missing: Missing::default(), links });
+            return Ok(Realised { outputs: Vec::new(), missing: Missing::default(), links, added, present });
         }
         sink.note(&imported.counts("came"));
         links = imported.links;
@@ -154,7 +159,7 @@ pub(crate) fn realise(
         return Err(error);
     }
     if request.import.dry_run {
-        return Ok(Realised { outputs: Vec::new(), missing, links });
+        return Ok(Realised { outputs: Vec::new(), missing, links, added, present });
     }
     if is_local(url) {
         check_space(Path::new(store_dir.as_str()), missing.nar_size)?;
@@ -169,7 +174,7 @@ pub(crate) fn realise(
         links.extend(keep_results(&outputs, subject, url, request, sink)?);
     }
     store.close(&mut quiet)?;
-    Ok(Realised { outputs: outputs.into_iter().map(|output| output.path).collect(), missing, links })
+    Ok(Realised { outputs: outputs.into_iter().map(|output| output.path).collect(), missing, links, added, present })
 }
 
 /// Settings of the daemon: where the person sets one, the others are those of this machine's `nix.conf`, which hold for its

@@ -201,10 +201,15 @@ fn end(
             (bases.at_hand, spool) = (other.closure, Some(other.spool));
         }
     }
-    if sources {
-        return Ok(End::of(session.load_with(what, spool, &bases)?));
+    let mut end = if sources {
+        End::of(session.load_with(what, spool, &bases)?)
+    } else {
+        in_a_file(what, spool, &bases, session)?
+    };
+    if let (source, Some(host)) = Source::with_host(what) {
+        end.label = format!("{source}#{host}");
     }
-    in_a_file(what, spool, &bases, session)
+    Ok(end)
 }
 
 /// The derivations of a file, or all of it where these are not to be had alone.

@@ -57,8 +57,14 @@ pub(crate) fn summary(file: &Path, session: &Session<'_>) -> Result<Summary, Com
     let (source, host) = Source::with_host(file);
     if host.is_some() {
         let loaded = session.load_host(file, None)?;
-        let bytes = loaded.front.as_ref().map_or(0, |front| front.frames_end() + 1);
-        return closure_summary(&loaded.closure, &loaded.spool, bytes);
+        let on_disk = loaded.source.path().and_then(|path| path.metadata().ok()).filter(|meta| meta.is_file());
+        let from_front = || loaded.front.as_ref().map_or(0, |front| front.frames_end() + 1);
+        let bytes = on_disk.map_or_else(from_front, |meta| meta.len());
+        let summary = closure_summary(&loaded.closure, &loaded.spool, bytes)?;
+        return Ok(match &loaded.front {
+            Some(front) => summary.in_file(front),
+            None => summary,
+        });
     }
     let input = session.open(source)?;
     if input.content() == Content::Firn {
