@@ -24,11 +24,6 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether nothing runs of it before a restart.
-    pub fn only_boots(self) -> bool {
-        matches!(self, Self::Boot | Self::BootOnce)
-    }
-
     /// The word on the command line.
     pub fn word(self) -> &'static str {
         match self {
@@ -63,12 +58,11 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// The path whose script brings it up: that of the specialisation where there is one. What only boots is the system
-    /// itself, which is what boot loaders start by default.
+    /// The path whose script brings it up: that of the specialisation where there is one.
     pub fn top(&self) -> PathBuf {
         match &self.specialisation {
-            Some(name) if !self.action.only_boots() => self.system.join("specialisation").join(name),
-            _ => self.system.clone(),
+            Some(name) => self.system.join("specialisation").join(name),
+            None => self.system.clone(),
         }
     }
 

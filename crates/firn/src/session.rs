@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Globals,
-    error::{CommandError, io_code},
+    error::CommandError,
     event::Sink,
     exit_code::ExitCode,
     input::{Input, Source},
@@ -50,10 +50,8 @@ impl<'a> Session<'a> {
     /// Hands out the writer of results.
     pub fn with_results(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), CommandError> {
         let mut out = self.results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        write(&mut **out).and_then(|()| out.flush()).map_err(|error| {
-            let error = mark_closed_pipe(error);
-            CommandError::new(io_code(&error, ExitCode::Output), error).about("standard output")
-        })
+        write(&mut **out).and_then(|()| out.flush()).map_err(mark_closed_pipe)?;
+        Ok(())
     }
 
     /// Opens an input.

@@ -112,6 +112,11 @@ impl<'a> PrimedEncoder<'a> {
         self.encoder.write_all(raw).map_err(|_| CodecError::Damaged("ppmd7"))
     }
 
+    /// Bytes that are packed by now, but for the last few, without those of the dictionary.
+    pub fn packed_bytes(&self) -> usize {
+        self.encoder.get_ref().len().saturating_sub(self.dictionary.packed.len())
+    }
+
     /// The codec, and the packed bytes without those that every such frame begins with.
     pub fn finish(self) -> Result<(Codec, Vec<u8>), CodecError> {
         let Self { dictionary, memory_mib, encoder } = self;

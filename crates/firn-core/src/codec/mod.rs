@@ -16,7 +16,7 @@ mod tests;
 
 pub use contents::frame_cuts;
 pub use dictionary::{DICTIONARIES, Dictionary};
-pub use edit::{Edit, EditOf, edit_memory, pack_edit, unpack_edit};
+pub use edit::{Edit, EditOf, EditPlan, EditSample, edit_memory, pack_edit, unpack_edit};
 pub use encoding::{Encoding, PrimedEncoder};
 pub use filter::{Filter, FilterReader};
 pub use patch::{PatchOf, pack_patch, patch_memory, unpack_patch};

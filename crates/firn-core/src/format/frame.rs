@@ -1,13 +1,15 @@
 //! Frames: the unit that is packed, checked and unpacked by itself.
 
-use super::{FormatError, FramePosition, Limits, Section, wire::Cursor};
+use super::{
+    FormatError, FramePosition, Limits, Section,
+    wire::{Cursor, put_varint},
+};
 use crate::{
     codec::{
         Codec, CodecError, Dictionary, Edit, EditOf, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf,
         pack_edit, pack_patch, unpack_edit, unpack_patch,
     },
     hash::{Sha256, sha256},
-    leb128,
 };
 use std::io::{self, Read};
 
@@ -205,9 +207,9 @@ pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec, filter: Filter) {
         Codec::Edit { from, len, memory_mib } => (6, &[from, len, memory_mib.into()]),
     };
     let number = number + CODECS * filter.bits();
-    leb128::put(out, number << 2 | parameters.len() as u64);
+    put_varint(out, number << 2 | parameters.len() as u64);
     for parameter in parameters {
-        leb128::put(out, *parameter);
+        put_varint(out, *parameter);
     }
 }
 

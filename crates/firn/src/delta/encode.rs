@@ -1,6 +1,11 @@
 //! From a closure and its base to a delta.
 
-use super::{Reference, pair::pairs, reference::Joined};
+use super::{
+    Reference,
+    effort::{Job, pack},
+    pair::pairs,
+    reference::Joined,
+};
 use crate::{
     EncodeError, EncodeOptions, Encoded,
     encode::{self, Raw, header, is_dense, manifest},
@@ -9,9 +14,9 @@ use crate::{
 };
 use firn_core::{
     Blob, Proven, Spool,
-    codec::{Dictionary, EditOf, Encoding, FramePolicy, PatchOf, edit_memory, patch_memory},
+    codec::{Dictionary, FramePolicy, edit_memory, patch_memory},
     for_each_piece,
-    format::{Base, FileWriter, PackedFrame, Section, pack_edit_frame, pack_frame, pack_patch_frame},
+    format::{Base, FileWriter, Section},
     hash::{HashWriter, Sha256},
     recipe::{self, EncodedRecipe, Lane, OriginRun, Origins, Travelling},
 };
@@ -27,16 +32,6 @@ const FRAME: u64 = 12 << 20;
 const MARGIN: u64 = 2 << 20;
 /// Contents of the base that are in no other pair are offered to all if they have no more bytes.
 const OFFERED: u64 = 1 << 20;
-
-/// One frame to pack.
-struct Job {
-    section: Section,
-    number: usize,
-    raw: Raw,
-    /// Where it is in the reference of the section: from, length.
-    run: (u64, u64),
-    policy: FramePolicy,
-}
 
 /// Contents of one frame, each with the content of the base that it is like.
 struct Group {
@@ -322,82 +317,4 @@ fn digests(contents: &[Travelling], spool: &dyn Spool) -> io::Result<Vec<(u64, S
 
 fn numbers(contents: &[Travelling], spool: &dyn Spool) -> io::Result<HashMap<(u64, Sha256), u64>> {
     Ok(digests(contents, spool)?.into_iter().zip(0..).collect())
-}
-
-/// A patch of so few bytes is left as it is: an edit would gain next to nothing, and the file can be read by firn 0.1.
-const TINY: usize = 512;
-/// A patch of records with so many bytes says that there is much in them.
-const LONG: usize = 32 << 10;
-/// Memory of a reader that an edit for low memory takes at most.
-const LOW_MEMORY: u64 = 32 << 20;
-
-/// The smallest of what is tried. What an edit or a patch makes a twentieth is not tried in another way.
-fn pack(
-    job: &Job,
-    reference: &Reference,
-    joined: &Joined,
-    spool: &dyn Spool,
-    dictionary: Option<&Dictionary<'_>>,
-    low_memory: bool,
-) -> Result<PackedFrame, EncodeError> {
-    let raw = &*job.raw.bytes(spool)?;
-    let (from, len) = job.run;
-    let mut best: Option<PackedFrame> = None;
-    let size = |best: &Option<PackedFrame>| best.as_ref().map_or(usize::MAX, |frame| frame.bytes.len());
-    let small = raw.len() / 20;
-    if len > 0 {
-        let of = match job.policy {
-            FramePolicy::Contents { lane: Lane::Large, .. } => PatchOf::LargeFile,
-            FramePolicy::Contents { .. } => PatchOf::Contents,
-            FramePolicy::Smallest(_) => PatchOf::Records,
-        };
-        let run = reference.run(job.section, from, len, Some(joined), spool)?.unwrap_or_default();
-        let edit = |best: &Option<PackedFrame>| -> Result<Option<PackedFrame>, EncodeError> {
-            // Much that the base has not: longer contexts pay then.
-            let longer = job.section == Section::Derivations && size(best) > LONG;
-            let of = match of {
-                PatchOf::Records if longer => EditOf::LongRecords,
-                PatchOf::Records => EditOf::All,
-                _ => EditOf::Contents,
-            };
-            let frame = pack_edit_frame(job.section, of, low_memory, raw, &run, from)?;
-            // Next to nothing of what is declared for the list of copies is used.
-            let used = frame.header.memory_bytes().saturating_sub(2 * frame.header.raw_bytes);
-            Ok((!low_memory || used <= LOW_MEMORY).then_some(frame))
-        };
-        let patch = || pack_patch_frame(job.section, of, raw, &run, from);
-        // Copies of contents are long. Those of records are short as well, and what a patch finds may cost less.
-        if of != PatchOf::Records && raw.len() >= TINY {
-            best = edit(&best)?;
-        }
-        // What does not pack well is no text.
-        if of == PatchOf::Records || size(&best) > raw.len() / 2 {
-            let frame = patch()?;
-            if frame.bytes.len() < size(&best) {
-                best = Some(frame);
-            }
-        }
-        if of == PatchOf::Records && size(&best) > TINY {
-            let frame = edit(&best)?.filter(|frame| frame.bytes.len() < size(&best));
-            best = frame.or(best);
-        }
-    }
-    let packed = size(&best);
-    if packed > small {
-        let policy = match dictionary {
-            Some(dictionary) if job.section == Section::Derivations => {
-                let memory_mib = FramePolicy::record_memory(6 * raw.len() as u64, dictionary.raw_bytes);
-                FramePolicy::fixed(Encoding::PrimedPpmd7 { memory_mib })
-            }
-            _ => job.policy.clone(),
-        };
-        let frame = pack_frame(job.section, raw, &policy, dictionary)?;
-        if frame.bytes.len() < packed {
-            best = Some(frame);
-        }
-    }
-    match best {
-        Some(frame) => Ok(frame),
-        None => Ok(pack_frame(job.section, raw, &FramePolicy::stored(), None)?),
-    }
 }

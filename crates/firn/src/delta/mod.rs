@@ -5,6 +5,7 @@
 
 mod base;
 mod decode;
+mod effort;
 mod encode;
 mod missing;
 mod pair;

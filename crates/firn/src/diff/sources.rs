@@ -33,9 +33,6 @@ pub struct FileChange {
     pub change: &'static str,
     /// Lines with their mark; empty for what is no text, or too long.
     pub lines: Vec<Line>,
-    /// Why there are no lines.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unshown: Option<&'static str>,
 }
 
 /// A file as far as it can be compared.
@@ -65,13 +62,9 @@ impl SourceChanges {
                 (_, None) => "removed",
                 _ => "changed",
             };
-            let unshown = [&old, &new].into_iter().flatten().find_map(|(_, bytes, place)| {
-                let why = if *place > 0 { "too long to show" } else { "no text" };
-                bytes.contains(&0).then_some(why)
-            });
             let (old, new) = (old.map_or_else(Vec::new, |file| file.1), new.map_or_else(Vec::new, |file| file.1));
-            let lines = if unshown.is_none() { difference(&old, &new) } else { Vec::new() };
-            FileChange { path, change, lines, unshown }
+            let is_text = !old.contains(&0) && !new.contains(&0);
+            FileChange { path, change, lines: if is_text { difference(&old, &new) } else { Vec::new() } }
         });
         Ok(Some(Self { version: 1, files: files.collect() }))
     }
@@ -80,8 +73,7 @@ impl SourceChanges {
     pub fn text(&self, style: Style) -> String {
         let mut out = String::new();
         for file in &self.files {
-            let change = file.unshown.map_or_else(|| file.change.to_owned(), |why| format!("{}, {why}", file.change));
-            out.push_str(&format!("{} {}\n", style.bold(&printable(file.path.as_bytes())), style.dim(&change)));
+            out.push_str(&format!("{} {}\n", style.bold(&printable(file.path.as_bytes())), style.dim(file.change)));
             file.lines.iter().for_each(|line| out.push_str(&format!("{}\n", line.text(style))));
         }
         out + &format!("{} changed\n", counted(self.files.len() as u64, "file"))

@@ -92,15 +92,7 @@ impl From<StorePathError> for CommandError {
 
 impl From<SpoolError> for CommandError {
     fn from(error: SpoolError) -> Self {
-        let code = match &error {
-            SpoolError::Named { source, .. }
-                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-            {
-                ExitCode::Usage
-            }
-            _ => ExitCode::Space,
-        };
-        Self::new(code, error)
+        Self::new(ExitCode::Space, error)
     }
 }
 
@@ -156,14 +148,8 @@ impl From<EncodeError> for CommandError {
         let code = match &error {
             EncodeError::Spool(source) => io_code(source, ExitCode::Failure),
             EncodeError::Format(error) => format_code(error),
-            EncodeError::TooLarge { .. } => ExitCode::Limit,
             _ => ExitCode::Failure,
         };
-        if let EncodeError::TooLarge { .. } = error {
-            return Self::new(code, error).hint(
-                "what takes the room is shown of a file without the limit: firn inspect, firn inspect --sources",
-            );
-        }
         Self::new(code, error)
     }
 }

@@ -19,8 +19,17 @@ const FAR: usize = 80;
 const DEPTH: usize = 8;
 /// A copy of so many bytes that goes on where the one before ended is taken without a look elsewhere.
 const GOOD: usize = 192;
+/// Where less than a quarter is copied, but for so many bytes, the step to the next look is one byte longer for each so many
+/// literals without a copy, up to so many more.
+const MUCH: usize = 16 << 10;
+const CALM: usize = 1 << 10;
+const STEP: usize = 7;
 /// Places of the run that are in the table at most; of a longer run every second, fourth ...
 const PLACES: usize = 2 << 20;
+/// An entry of the table is the number of a place, below [`PLACES`], and a tag above it. The tag with all bits set is left out.
+const NUMBER_BITS: u32 = PLACES.trailing_zeros();
+const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
+const TAGS: u32 = (1 << (32 - NUMBER_BITS)) - 1;
 const NONE: u32 = u32::MAX;
 
 fn stride(run: usize) -> usize {
@@ -39,7 +48,7 @@ pub(super) fn find(raw: &[u8], run: &[u8]) -> Vec<Copied> {
     let Some(last) = run.len().checked_sub(SHORTEST).filter(|_| run.len() < NONE as usize) else { return copies };
     let table = Table::new(run, last);
     // Where the literals begin, and the place of the run that would follow the last copy.
-    let (mut start, mut follows, mut at) = (0, 0, 0);
+    let (mut start, mut follows, mut at, mut copied) = (0, 0, 0, 0);
     while at + SHORTEST <= raw.len() {
         let expected = follows + (at - start);
         let mut best = (0, 0, 0, 0);
@@ -69,11 +78,14 @@ pub(super) fn find(raw: &[u8], run: &[u8]) -> Vec<Copied> {
         }
         let (gain, place, len, back) = best;
         if gain == 0 {
-            at += 1;
+            // A copy that begins in a step is extended back to where it begins.
+            let rare = copied < (at / 4).saturating_sub(MUCH);
+            at += if rare { 1 + ((at - start) / CALM).min(STEP) } else { 1 };
             continue;
         }
         copies.push(Copied { literals: at - back - start, from: place - back, len: len + back });
         at += len;
+        copied += len + back;
         (start, follows) = (at, place + len);
     }
     copies
@@ -95,30 +107,33 @@ impl Table {
         let mut table = Self { heads: vec![NONE; 1 << bits], next: vec![NONE; places], stride, bits };
         for number in (0..places).rev() {
             let at = number * stride;
-            let slot = hash(&run[at..at + SHORTEST], bits);
-            table.next[number] = std::mem::replace(&mut table.heads[slot], number as u32);
+            let (slot, tag) = hash(&run[at..at + SHORTEST], bits);
+            table.next[number] = std::mem::replace(&mut table.heads[slot], tag << NUMBER_BITS | number as u32);
         }
         table
     }
 
     fn places(&self, bytes: &[u8]) -> impl Iterator<Item = usize> {
-        let first = self.heads[hash(bytes, self.bits)];
-        let follow = |number: &u32| self.next.get(*number as usize).copied();
-        std::iter::successors(Some(first), follow)
-            .take_while(|number| *number != NONE)
+        let (slot, tag) = hash(bytes, self.bits);
+        let follow = |entry: &u32| self.next.get((entry & NUMBER) as usize).copied();
+        std::iter::successors(Some(self.heads[slot]), follow)
+            .take_while(|entry| *entry != NONE)
             .take(DEPTH)
-            .map(|number| number as usize * self.stride)
+            .filter(move |entry| entry >> NUMBER_BITS == tag)
+            .map(|entry| (entry & NUMBER) as usize * self.stride)
     }
 }
 
-fn hash(bytes: &[u8], bits: u32) -> usize {
+/// The slot of some bytes, and a tag that tells most other bytes of that slot from them without a look at the run.
+fn hash(bytes: &[u8], bits: u32) -> (usize, u32) {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let (words, _) = bytes.as_chunks::<8>();
     let mixed = words.iter().fold(0, |hash: u64, word| {
         let hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(MULTIPLIER);
         hash ^ hash >> 29
     });
-    (mixed.wrapping_mul(MULTIPLIER) >> (64 - bits)) as usize
+    let mixed = mixed.wrapping_mul(MULTIPLIER);
+    ((mixed >> (64 - bits)) as usize, (mixed as u32 >> 8) % TAGS)
 }
 
 /// How many bytes are the same from the front.

@@ -14,7 +14,7 @@ use super::{
     Codec, CodecError, Encoding, Filter, MIB,
     encoding::ppmd7_encoder,
     filter::{self, Filtered},
-    policy::model_memory,
+    policy::{is_incompressible, model_memory},
 };
 use crate::near;
 use find::{Copied, find};
@@ -31,6 +31,8 @@ const NUMBERS: Encoding = Encoding::Ppmd7 { order: 2, memory_mib: 1 };
 const NUMBERS_CODEC: Codec = Codec::Ppmd7 { order: 2, memory_mib: 1 };
 /// Bytes of literals that a prime is chosen with.
 const SAMPLE: usize = 128 << 10;
+/// From so many bytes of literals on records take a longer order.
+const LONG: usize = 256 << 10;
 /// A longer prime has to save a byte for so many of its own: both sides spend 0.15 s on a MiB of it.
 const PAYS: usize = 2048;
 /// Memory of a model of order 24 for each byte of prime and literals.
@@ -39,12 +41,12 @@ const TIMES: u64 = 42;
 /// What an edit is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditOf {
-    /// Anything: one order is tried.
+    /// Anything.
     All,
     /// Contents of sources, with or without their hashes.
     Contents,
-    /// Records with much that the run has not: a longer order is tried as well.
-    LongRecords,
+    /// Records: where the run has not much of them a longer order pays.
+    Records,
 }
 
 /// Memory of a model for each byte.
@@ -78,54 +80,168 @@ pub struct Edit {
 
 /// Packs bytes that are much like the run. Same input, same bytes, on every machine.
 pub fn pack_edit(raw: &[u8], run: &[u8], of: EditOf, low_memory: bool) -> Result<Edit, CodecError> {
-    let copies = find(raw, run);
-    let stream = Literals::of(raw, &copies);
-    let mut head = Vec::new();
-    filter::put_varint(&mut head, copies.len() as u64);
-    if !copies.is_empty() {
-        put_numbers(&mut head, &copies)?;
+    EditPlan::new(raw, run, of, low_memory).pack()
+}
+
+/// What an edit would copy, before anything is packed: what it is worth can be told from that.
+pub struct EditPlan<'a> {
+    run: &'a [u8],
+    raw_bytes: usize,
+    copies: Vec<Copied>,
+    stream: Literals,
+    of: EditOf,
+    low_memory: bool,
+}
+
+impl<'a> EditPlan<'a> {
+    /// Looks for copies.
+    pub fn new(raw: &[u8], run: &'a [u8], of: EditOf, low_memory: bool) -> Self {
+        let copies = find(raw, run);
+        let stream = Literals::of(raw, &copies);
+        Self { run, raw_bytes: raw.len(), copies, stream, of, low_memory }
     }
-    filter::put_varint(&mut head, stream.bytes.len() as u64);
-    let primes = Prime::choices(&copies, run.len(), stream.bytes.len())?;
-    // A model of a longer order that starts anew on the way is worth less than one of a shorter.
-    let longest = primes.iter().map(|prime| prime.len).max().unwrap_or(0) + stream.bytes.len();
-    let fits = model_memory(longest as u64, of_order(20), u16::MAX) <= max_model(low_memory);
-    let first = if fits { 20 } else { 16 };
-    let orders: &[u8] = if of == EditOf::LongRecords && !low_memory { &[first, 24] } else { &[first] };
-    // The start of the literals tells which prime suits them.
-    let sample = &stream.bytes[..stream.bytes.len().min(SAMPLE)];
-    let mut best: Option<(usize, Shape, Vec<u8>)> = None;
-    for prime in primes {
-        let (shape, prime) = (prime.shape, prime.text(run, stream.separator));
-        let len = primed(first, &prime, sample, low_memory)?.2.len() * stream.bytes.len() / sample.len().max(1);
-        let cost = len + prime.len() / PAYS;
-        if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
-            best = Some((cost, shape, prime));
+
+    /// Bytes of the literal stream: about as many as no copy gives.
+    pub fn literals(&self) -> usize {
+        self.stream.bytes.len()
+    }
+
+    /// Whether nothing can be made of the literals.
+    pub fn is_dense(&self) -> bool {
+        is_incompressible(&self.stream.bytes)
+    }
+
+    /// What the start of the literals packs to, with the first prime: little beside an edit that is not made.
+    pub fn glance(&self) -> Result<EditSample, CodecError> {
+        let (order, primes) = self.primes()?;
+        let text = primes.first().map(|prime| prime.text(self.run, self.stream.separator)).unwrap_or_default();
+        // What the start took the place of is at the start of the run.
+        let prime = &text[..text.len().min(2 * SAMPLE)];
+        let packed = primed(order, prime, self.start(), self.low_memory)?.2.len();
+        Ok(self.sample(packed, self.head()?.len()))
+    }
+
+    /// Packs it.
+    pub fn pack(&self) -> Result<Edit, CodecError> {
+        let (order, primes) = self.primes()?;
+        let (shape, prime) = self.choose(order, &primes)?;
+        let mut head = vec![order, self.stream.separator, self.stream.escape];
+        filter::put_varint(&mut head, shape.margin as u64);
+        filter::put_varint(&mut head, shape.reach as u64);
+        let numbers = self.head()?;
+        let literals = &self.stream.bytes;
+        let plain = Filtered::new(literals);
+        let mut filtered = Filtered::new(literals);
+        if self.of == EditOf::Contents {
+            filtered.take_hashes()?;
         }
-    }
-    let (_, shape, prime) = best.ok_or(CodecError::Damaged("edit"))?;
-    let plain = Filtered::new(&stream.bytes);
-    let mut filtered = Filtered::new(&stream.bytes);
-    if of == EditOf::Contents {
-        filtered.take_hashes()?;
-    }
-    let with_hashes = orders.iter().map(|order| (*order, &plain));
-    let without = (filtered.filter != Filter::NONE).then_some((first, &filtered));
-    let mut best: Option<Edit> = None;
-    for (order, literals) in with_hashes.chain(without) {
-        let (memory_mib, shared, packed) = primed(order, &prime, &literals.stream, low_memory)?;
-        let mut bytes = vec![order, stream.separator, stream.escape];
-        for number in [shape.margin, shape.reach, shared] {
-            filter::put_varint(&mut bytes, number as u64);
+        let taken = literals.len() - filtered.stream.len();
+        // Few hashes gain nothing and many much; what is between is tried where it takes little time.
+        let tried: &[&Filtered<'_>] = match literals.len() {
+            _ if filtered.filter == Filter::NONE => &[&plain],
+            len if taken >= len / 8 => &[&filtered],
+            len if len <= SAMPLE => &[&plain, &filtered],
+            len if taken < len / 200 => &[&plain],
+            _ => &[&filtered],
+        };
+        let mut best: Option<Edit> = None;
+        for literals in tried {
+            let (memory_mib, shared, packed) = primed(order, &prime, &literals.stream, self.low_memory)?;
+            let mut bytes = head.clone();
+            filter::put_varint(&mut bytes, shared as u64);
+            bytes.extend_from_slice(&numbers);
+            bytes.extend(literals.head());
+            bytes.extend_from_slice(&packed);
+            if best.as_ref().is_none_or(|best| bytes.len() < best.bytes.len()) {
+                best = Some(Edit { memory_mib, filter: literals.filter, bytes });
+            }
         }
-        bytes.extend_from_slice(&head);
-        bytes.extend(literals.head());
-        bytes.extend_from_slice(&packed);
-        if best.as_ref().is_none_or(|best| bytes.len() < best.bytes.len()) {
-            best = Some(Edit { memory_mib, filter: literals.filter, bytes });
-        }
+        best.ok_or(CodecError::Damaged("edit"))
     }
-    best.ok_or(CodecError::Damaged("edit"))
+
+    /// The prime that suits the start of the literals, and how it was cut.
+    fn choose(&self, order: u8, primes: &[Prime]) -> Result<(Shape, Vec<u8>), CodecError> {
+        let text = |prime: &Prime| prime.text(self.run, self.stream.separator);
+        if let [only] = primes {
+            return Ok((only.shape, text(only)));
+        }
+        let (sample, stream) = (self.start(), &self.stream);
+        let mut best: Option<(usize, Shape, Vec<u8>)> = None;
+        // Estimated length and bytes of the prime before this one, and what that one gained.
+        let (mut last, mut gain) = ((usize::MAX, usize::MAX), usize::MAX);
+        for prime in primes {
+            // The next gains no more than half of what the last did.
+            if prime.len.saturating_sub(last.1) / PAYS > gain / 2 {
+                break;
+            }
+            let (shape, prime) = (prime.shape, text(prime));
+            let sampled = primed(order, &prime, sample, self.low_memory)?.2.len();
+            let len = sampled * stream.bytes.len() / sample.len().max(1);
+            gain = last.0.saturating_sub(len);
+            last = (len, prime.len());
+            let cost = len + prime.len() / PAYS;
+            if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
+                best = Some((cost, shape, prime));
+            }
+        }
+        best.map(|(_, shape, prime)| (shape, prime)).ok_or(CodecError::Damaged("edit"))
+    }
+
+    /// The order, and the primes that are to be tried.
+    fn primes(&self) -> Result<(u8, Vec<Prime>), CodecError> {
+        let literals = self.stream.bytes.len();
+        let primes = Prime::choices(&self.copies, self.run.len(), self.raw_bytes, literals)?;
+        // A model of a longer order that starts anew on the way is worth less than one of a shorter.
+        let longest = primes.iter().map(|prime| prime.len).max().unwrap_or(0) + literals;
+        let fits = model_memory(longest as u64, of_order(20), u16::MAX) <= max_model(self.low_memory);
+        let order = match self.of {
+            EditOf::Records if literals >= LONG && !self.low_memory => 24,
+            _ if fits => 20,
+            _ => 16,
+        };
+        Ok((order, primes))
+    }
+
+    /// The start of the literals, which tells what suits them.
+    fn start(&self) -> &[u8] {
+        &self.stream.bytes[..self.stream.bytes.len().min(SAMPLE)]
+    }
+
+    /// What stands before the literals, but for the numbers of the prime.
+    fn head(&self) -> Result<Vec<u8>, CodecError> {
+        let mut head = Vec::new();
+        filter::put_varint(&mut head, self.copies.len() as u64);
+        if !self.copies.is_empty() {
+            put_numbers(&mut head, &self.copies)?;
+        }
+        filter::put_varint(&mut head, self.stream.bytes.len() as u64);
+        Ok(head)
+    }
+
+    /// How many raw bytes the sampled literals and the copies between them are, and what they are packed.
+    fn sample(&self, packed: usize, head: usize) -> EditSample {
+        let literals = self.start().len();
+        let (mut stream, mut raw, mut copies) = (0, 0, 0);
+        for copy in &self.copies {
+            if stream + copy.literals + 1 > literals {
+                break;
+            }
+            stream += copy.literals + 1;
+            raw += copy.literals + copy.len;
+            copies += 1;
+        }
+        let raw_bytes = (raw + (literals - stream)).min(self.raw_bytes);
+        EditSample { raw_bytes, packed_bytes: packed + head * copies / self.copies.len().max(1) }
+    }
+}
+
+/// What the start of an edit packs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EditSample {
+    /// So many raw bytes from the start on.
+    pub raw_bytes: usize,
+    /// So many bytes as an edit, about.
+    pub packed_bytes: usize,
 }
 
 /// Literals packed as if the prime had gone before them: memory in MiB, how many packed bytes of the prime are left out,

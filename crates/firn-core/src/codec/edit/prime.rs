@@ -3,6 +3,9 @@
 use super::{CodecError, LONGEST_PRIME, find::Copied};
 use std::ops::Range;
 
+/// From so many bytes of literals on one prime is tried, and so long it may be.
+const FAR: usize = 208 << 10;
+
 /// How much of the run is in a prime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -23,16 +26,32 @@ pub(super) struct Prime {
 
 impl Prime {
     /// Those that a writer tries: without a margin, which is best where all was replaced by something like it, and with two.
-    pub(super) fn choices(copies: &[Copied], run: usize, stream: usize) -> Result<Vec<Self>, CodecError> {
+    /// Where there is much to pack beside, there is no choice, and the prime is a part of it: a reader makes it and unpacks it.
+    pub(super) fn choices(copies: &[Copied], run: usize, raw: usize, stream: usize) -> Result<Vec<Self>, CodecError> {
         /// More than so many times the literals is not worth its time.
         const TIMES: usize = 16;
-        let most = (stream * TIMES).clamp(64 << 10, LONGEST_PRIME);
-        let fitting = |margin| {
+        /// So much of a frame.
+        const PART: usize = 4;
+        const SHORT: usize = 16 << 10;
+        let far = stream > FAR.max(raw / 8);
+        let most = if far { (raw / PART).max(FAR) } else { stream * TIMES };
+        let most = most.clamp(64 << 10, LONGEST_PRIME);
+        let fitting = |margin: &usize| {
             let reaches = [run.min(1 << 28), 1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6];
-            let primes = reaches.into_iter().filter_map(|reach| Self::new(copies, run, Shape { margin, reach }).ok());
+            let shapes = reaches.into_iter().map(|reach| Shape { margin: *margin, reach });
+            let primes = shapes.filter_map(|shape| Self::new(copies, run, shape).ok());
             primes.into_iter().find(|prime| prime.len <= most)
         };
-        let choices: Vec<Self> = [0, 512, 4096].into_iter().filter_map(fitting).collect();
+        let margins: &[usize] = if far { &[512] } else { &[0, 512, 4096] };
+        let mut choices: Vec<Self> = margins.iter().filter_map(fitting).collect();
+        // Of two that are nearly the same the longer is no worse; short ones take no time.
+        choices.dedup_by(|next, last| {
+            let same = last.len > SHORT && next.len >= last.len && next.len - last.len <= last.len / 8;
+            if same && next.len > last.len {
+                std::mem::swap(next, last);
+            }
+            same
+        });
         if choices.is_empty() { Ok(vec![Self::new(copies, run, Shape { margin: 0, reach: 0 })?]) } else { Ok(choices) }
     }
 

@@ -237,3 +237,50 @@ fn copies_beyond_the_run_and_longer_than_the_frame_are_refused() {
     assert_eq!(with(&[(100, 200), (0, 3_000)], 3_199), damaged);
     assert!(with(&[(100, 200), (0, 3_000)], 3_201).is_err());
 }
+
+/// Half a MiB that is in no run, with a copy of 300 bytes in each 5,000.
+fn far(old: &[u8]) -> Vec<u8> {
+    let mut numbers = numbers(99);
+    let other: Vec<u8> = (0..500_000).map(|_| b'a' + (numbers() >> 60) as u8).collect();
+    let piece = |(n, other): (usize, &[u8])| [other, &old[n * 1_000..n * 1_000 + 300]].concat();
+    other.chunks(5_000).enumerate().flat_map(piece).collect()
+}
+
+#[test]
+fn copies_that_are_far_between_are_found_from_their_first_byte() {
+    let old = text(5, 120_000);
+    let new = far(&old);
+    let copies = find(&new, &old);
+    // A byte may be as the one before the copy is.
+    assert_eq!(copies.iter().filter(|copy| (300..330).contains(&copy.len)).count(), 100);
+    let packed = pack(&new, &old);
+    assert!(unpack(&packed, &old, new.len()).unwrap() == new);
+}
+
+#[test]
+fn the_prime_of_a_frame_that_is_far_is_a_part_of_it() {
+    let old = text(5, 1 << 20);
+    let new = far(&old);
+    let copies = find(&new, &old);
+    let literals = Literals::of(&new, &copies).bytes.len();
+    let primes = Prime::choices(&copies, old.len(), new.len(), literals).unwrap();
+    assert_eq!(primes.len(), 1);
+    assert!(primes[0].len <= 208 << 10, "{}", primes[0].len);
+}
+
+#[test]
+fn a_glance_tells_what_the_start_packs_to() {
+    let old = text(5, 120_000);
+    let new = far(&old);
+    let plan = EditPlan::new(&new, &old, EditOf::Contents, false);
+    let sample = plan.glance().unwrap();
+    let whole = plan.pack().unwrap().bytes.len();
+    // All of it is alike, so the start costs its share.
+    let share = whole * sample.raw_bytes / new.len();
+    assert!(sample.packed_bytes.abs_diff(share) < share / 10, "{sample:?} {share}");
+    assert!((131_072..150_000).contains(&sample.raw_bytes), "{sample:?}");
+    assert!(!plan.is_dense());
+    // Of what is in the run there is a separator to look at.
+    let all = EditPlan::new(&old, &old, EditOf::Contents, false);
+    assert_eq!((all.literals(), all.glance().unwrap().raw_bytes), (1, old.len()));
+}
