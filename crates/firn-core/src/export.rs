@@ -23,6 +23,8 @@ const MAX_PATH: u64 = 4096 + 34 + MAX_NAME as u64;
 const MAX_REFERENCES: u64 = 1_000_000;
 /// Most paths in all streams.
 const MAX_PATHS: usize = 4_000_000;
+/// Most streams without a path.
+const MAX_EMPTY: u64 = 4096;
 /// Longest obsolete signature, in bytes.
 const MAX_SIGNATURE: u64 = 1 << 16;
 
@@ -68,6 +70,18 @@ pub enum ExportError {
         offset: u64,
         /// What is there.
         found: u64,
+    },
+    /// What follows a whole stream is no other one.
+    #[error("something that is no export stream follows what ends at byte {offset}")]
+    Follows {
+        /// Where.
+        offset: u64,
+    },
+    /// Streams without a path, without an end of them.
+    #[error("nothing but zeros comes before byte {offset}")]
+    Zeros {
+        /// How far it was read.
+        offset: u64,
     },
     /// The archive of a path is malformed.
     #[error("malformed archive before byte {offset} of the stream")]
@@ -185,6 +199,8 @@ pub struct Reader<R> {
     known: HashSet<StorePath>,
     streams: u64,
     inside: bool,
+    /// Streams without a path so far.
+    empty: u64,
     text: Vec<u8>,
 }
 
@@ -192,7 +208,7 @@ impl<R: Read> Reader<R> {
     /// A reader at the beginning of the first stream.
     pub fn new(input: R) -> Self {
         let input = Counted { inner: input, offset: 0, state: State::Good };
-        Self { input, store_dir: None, known: HashSet::new(), streams: 0, inside: false, text: Vec::new() }
+        Self { input, store_dir: None, known: HashSet::new(), streams: 0, inside: false, empty: 0, text: Vec::new() }
     }
 
     /// Bytes read so far.
@@ -217,8 +233,17 @@ impl<R: Read> Reader<R> {
             if !self.inside && self.input.at_end(at)? {
                 return if at == 0 { Err(ExportError::Empty) } else { Ok(None) };
             }
-            match self.number()? {
-                0 => self.inside = false,
+            let mut number = [0; 8];
+            let filled = self.fill(&mut number);
+            // Of a number that is cut the rest is zero, as it would be.
+            if !self.inside && at > 0 && !matches!(u64::from_le_bytes(number), 0 | 1) {
+                return Err(ExportError::Follows { offset: at });
+            }
+            filled?;
+            match u64::from_le_bytes(number) {
+                0 if self.inside => self.inside = false,
+                0 if self.empty == MAX_EMPTY => return Err(ExportError::Zeros { offset: self.offset() }),
+                0 => self.empty += 1,
                 1 => {
                     if !self.inside {
                         self.inside = true;

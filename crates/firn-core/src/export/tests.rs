@@ -108,7 +108,7 @@ fn bytes_after_the_last_stream_are_refused() {
     let end = stream.len() as u64;
     stream.extend_from_slice(b"more than eight bytes");
     match read(&stream[..], &mut MemorySpool::new()) {
-        Err(ExportError::Item { offset, .. }) => assert_eq!(offset, end),
+        Err(ExportError::Follows { offset }) => assert_eq!(offset, end),
         other => panic!("{other:?}"),
     }
     assert!(matches!(read(&b"some text, long"[..], &mut MemorySpool::new()), Err(ExportError::Magic { .. })));
@@ -204,4 +204,19 @@ proptest::proptest! {
         stream[at] = byte;
         let _ = read(&stream[..], &mut MemorySpool::new());
     }
+}
+
+#[test]
+fn what_follows_a_stream_is_told_and_zeros_come_to_an_end() {
+    let empty = [0; 8];
+    let read = |bytes: &[u8]| super::read(bytes, &mut crate::spool::MemorySpool::default());
+    assert!(read(&empty.repeat(3)).is_ok());
+    for junk in [&b"\n"[..], b"and more", b"\x01\0\0\0\0\0\0\x01"] {
+        let error = read(&[&empty[..], junk].concat()).unwrap_err();
+        assert!(matches!(error, ExportError::Follows { offset: 8 }), "{error}");
+    }
+    assert!(matches!(read(&[&empty[..], &[1, 0]].concat()), Err(ExportError::Cut { .. })));
+    let zeros = io::BufReader::new(io::repeat(0));
+    let error = super::read(zeros, &mut crate::spool::MemorySpool::default()).unwrap_err();
+    assert!(matches!(error, ExportError::Zeros { .. }), "{error}");
 }

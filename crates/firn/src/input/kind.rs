@@ -50,6 +50,8 @@ impl Compression {
 pub enum WrongKind {
     /// No bytes.
     Empty,
+    /// Bytes that are all zero, as of a file system after a crash.
+    Zeros,
     /// A folder.
     Directory,
     /// `nix-store --dump`, `nix store dump-path`.
@@ -84,8 +86,9 @@ pub enum WrongKind {
 
 impl WrongKind {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Empty,
+        Self::Zeros,
         Self::Directory,
         Self::Nar,
         Self::Nario2,
@@ -107,6 +110,7 @@ impl WrongKind {
     pub fn what(self) -> &'static str {
         match self {
             Self::Empty => "empty",
+            Self::Zeros => "nothing but zeros",
             Self::Directory => "a directory",
             Self::Nar => "a bare NAR, as nix store dump-path writes it",
             Self::Nario2 => "an export stream of version 2",
@@ -128,7 +132,7 @@ impl WrongKind {
     /// Why it cannot be used, and what to do.
     pub fn cure(self) -> &'static str {
         match self {
-            Self::Empty => "what wrote it failed, or the copy did; write it again",
+            Self::Empty | Self::Zeros => "what wrote it failed, or the copy did; write it again",
             Self::Directory => "firn reads files; to press a system into one, use firn pack",
             Self::Nar => {
                 "it has neither the name of the path nor its references; use firn pack PATH, or nix-store --export \
@@ -172,6 +176,10 @@ pub(super) fn tell(head: &[u8], unpacked: bool) -> Result<Content, WrongKind> {
     }
     if is_firn(head) {
         return Ok(Content::Firn);
+    }
+    // Exports of nothing are no more than a few.
+    if head.len() >= 64 && head.iter().all(|byte| *byte == 0) {
+        return Err(WrongKind::Zeros);
     }
     let number = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     match number(head) {
