@@ -248,7 +248,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__boot)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --once --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --elevate --dry-run --variable --began --force-host --force-system --origin --once --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -319,6 +319,14 @@ _firn() {
                     ;;
                 --elevate)
                     COMPREPLY=($(compgen -W "none sudo run0" -- "${cur}"))
+                    return 0
+                    ;;
+                --variable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --began)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --origin)
@@ -555,7 +563,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__dry__subcmd__activate)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --elevate --dry-run --variable --began --force-host --force-system --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -628,7 +636,19 @@ _firn() {
                     COMPREPLY=($(compgen -W "none sudo run0" -- "${cur}"))
                     return 0
                     ;;
+                --variable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --began)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm-within)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1320,7 +1340,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__rollback)
-            opts="-p -c -q -v -h --to --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-p -c -q -v -h --to --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --elevate --dry-run --variable --began --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1364,6 +1384,14 @@ _firn() {
                     ;;
                 --elevate)
                     COMPREPLY=($(compgen -W "none sudo run0" -- "${cur}"))
+                    return 0
+                    ;;
+                --variable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --began)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --confirm-within)
@@ -1474,7 +1502,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__switch)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --elevate --dry-run --variable --began --force-host --force-system --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1545,6 +1573,14 @@ _firn() {
                     ;;
                 --elevate)
                     COMPREPLY=($(compgen -W "none sudo run0" -- "${cur}"))
+                    return 0
+                    ;;
+                --variable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --began)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --origin)
@@ -1604,7 +1640,7 @@ _firn() {
             return 0
             ;;
         firn__subcmd__test)
-            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --force-host --force-system --elevate --dry-run --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
+            opts="-L -j -k -p -c -q -v -h --store --root --expect --no-build --print-build-logs --max-jobs --cores --keep-going --fallback --option --settle --activation-timeout --check --allow-failed --profile-name --specialisation --no-specialisation --install-bootloader --elevate --dry-run --variable --began --force-host --force-system --origin --confirm-within --wait-confirm --no-confirm --over-ssh --quiet --verbose --json --color --no-progress --max-memory --threads --tmp-dir --base --base-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1675,6 +1711,14 @@ _firn() {
                     ;;
                 --elevate)
                     COMPREPLY=($(compgen -W "none sudo run0" -- "${cur}"))
+                    return 0
+                    ;;
+                --variable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --began)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --origin)

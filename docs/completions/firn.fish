@@ -229,6 +229,8 @@ complete -c firn -n "__fish_firn_using_subcommand switch" -s c -l specialisation
 complete -c firn -n "__fish_firn_using_subcommand switch" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
 sudo\t'sudo, with `NIX_SUDOOPTS`'
 run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand switch" -l variable -d 'A variable that whoever became root had' -r
+complete -c firn -n "__fish_firn_using_subcommand switch" -l began -d 'Who became root hears here that it is done' -r
 complete -c firn -n "__fish_firn_using_subcommand switch" -l origin -d 'Name of the file, for the record' -r
 complete -c firn -n "__fish_firn_using_subcommand switch" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
 complete -c firn -n "__fish_firn_using_subcommand switch" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
@@ -245,9 +247,9 @@ complete -c firn -n "__fish_firn_using_subcommand switch" -s k -l keep-going -d 
 complete -c firn -n "__fish_firn_using_subcommand switch" -l fallback -d 'Build what cannot be fetched'
 complete -c firn -n "__fish_firn_using_subcommand switch" -l no-specialisation -d 'Run no specialisation, even if one runs now'
 complete -c firn -n "__fish_firn_using_subcommand switch" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
-complete -c firn -n "__fish_firn_using_subcommand switch" -l force-host -d 'Take a file that is for another host'
-complete -c firn -n "__fish_firn_using_subcommand switch" -l force-system -d 'Take a file that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand switch" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l force-host -d 'Take a system that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand switch" -l force-system -d 'Take a system that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand switch" -l wait-confirm -d 'Wait for the confirmation, or the revert'
 complete -c firn -n "__fish_firn_using_subcommand switch" -l no-confirm -d 'Ask for no confirmation, even over ssh'
 complete -c firn -n "__fish_firn_using_subcommand switch" -l over-ssh -d 'The caller came over ssh'
@@ -271,6 +273,8 @@ complete -c firn -n "__fish_firn_using_subcommand boot" -s c -l specialisation -
 complete -c firn -n "__fish_firn_using_subcommand boot" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
 sudo\t'sudo, with `NIX_SUDOOPTS`'
 run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand boot" -l variable -d 'A variable that whoever became root had' -r
+complete -c firn -n "__fish_firn_using_subcommand boot" -l began -d 'Who became root hears here that it is done' -r
 complete -c firn -n "__fish_firn_using_subcommand boot" -l origin -d 'Name of the file, for the record' -r
 complete -c firn -n "__fish_firn_using_subcommand boot" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
@@ -286,9 +290,9 @@ complete -c firn -n "__fish_firn_using_subcommand boot" -s k -l keep-going -d 'G
 complete -c firn -n "__fish_firn_using_subcommand boot" -l fallback -d 'Build what cannot be fetched'
 complete -c firn -n "__fish_firn_using_subcommand boot" -l no-specialisation -d 'Run no specialisation, even if one runs now'
 complete -c firn -n "__fish_firn_using_subcommand boot" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
-complete -c firn -n "__fish_firn_using_subcommand boot" -l force-host -d 'Take a file that is for another host'
-complete -c firn -n "__fish_firn_using_subcommand boot" -l force-system -d 'Take a file that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand boot" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l force-host -d 'Take a system that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand boot" -l force-system -d 'Take a system that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand boot" -l once -d 'Boot it once; every later boot is of the previous system until it is confirmed'
 complete -c firn -n "__fish_firn_using_subcommand boot" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand boot" -s v -l verbose -d 'Say more; twice, even more'
@@ -310,6 +314,8 @@ complete -c firn -n "__fish_firn_using_subcommand test" -s c -l specialisation -
 complete -c firn -n "__fish_firn_using_subcommand test" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
 sudo\t'sudo, with `NIX_SUDOOPTS`'
 run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand test" -l variable -d 'A variable that whoever became root had' -r
+complete -c firn -n "__fish_firn_using_subcommand test" -l began -d 'Who became root hears here that it is done' -r
 complete -c firn -n "__fish_firn_using_subcommand test" -l origin -d 'Name of the file, for the record' -r
 complete -c firn -n "__fish_firn_using_subcommand test" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
 complete -c firn -n "__fish_firn_using_subcommand test" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
@@ -326,9 +332,9 @@ complete -c firn -n "__fish_firn_using_subcommand test" -s k -l keep-going -d 'G
 complete -c firn -n "__fish_firn_using_subcommand test" -l fallback -d 'Build what cannot be fetched'
 complete -c firn -n "__fish_firn_using_subcommand test" -l no-specialisation -d 'Run no specialisation, even if one runs now'
 complete -c firn -n "__fish_firn_using_subcommand test" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
-complete -c firn -n "__fish_firn_using_subcommand test" -l force-host -d 'Take a file that is for another host'
-complete -c firn -n "__fish_firn_using_subcommand test" -l force-system -d 'Take a file that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand test" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand test" -l force-host -d 'Take a system that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand test" -l force-system -d 'Take a system that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand test" -l wait-confirm -d 'Wait for the confirmation, or the revert'
 complete -c firn -n "__fish_firn_using_subcommand test" -l no-confirm -d 'Ask for no confirmation, even over ssh'
 complete -c firn -n "__fish_firn_using_subcommand test" -l over-ssh -d 'The caller came over ssh'
@@ -352,7 +358,10 @@ complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s c -l speciali
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
 sudo\t'sudo, with `NIX_SUDOOPTS`'
 run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l variable -d 'A variable that whoever became root had' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l began -d 'Who became root hears here that it is done' -r
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l origin -d 'Name of the file, for the record' -r
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"
@@ -367,9 +376,12 @@ complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s k -l keep-goi
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l fallback -d 'Build what cannot be fetched'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l no-specialisation -d 'Run no specialisation, even if one runs now'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
-complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l force-host -d 'Take a file that is for another host'
-complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l force-system -d 'Take a file that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l dry-run -d 'Print the steps, and do nothing'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l force-host -d 'Take a system that is for another host'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l force-system -d 'Take a system that is for another kind of machine'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l wait-confirm -d 'Wait for the confirmation, or the revert'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l no-confirm -d 'Ask for no confirmation, even over ssh'
+complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l over-ssh -d 'The caller came over ssh'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -s v -l verbose -d 'Say more; twice, even more'
 complete -c firn -n "__fish_firn_using_subcommand dry-activate" -l json -d 'Print results as JSON, and everything else as lines of JSON'
@@ -398,6 +410,8 @@ complete -c firn -n "__fish_firn_using_subcommand rollback" -s c -l specialisati
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l elevate -d 'Become root for the activation; import and build run as the caller' -r -f -a "none\t'None'
 sudo\t'sudo, with `NIX_SUDOOPTS`'
 run0\t'run0 of systemd'"
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l variable -d 'A variable that whoever became root had' -r
+complete -c firn -n "__fish_firn_using_subcommand rollback" -l began -d 'Who became root hears here that it is done' -r
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l confirm-within -d 'Revert unless firn confirm is run within this time; the command ends when the system is healthy' -r
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l color -d 'When to use colours; NO_COLOR is heeded' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
@@ -409,8 +423,6 @@ complete -c firn -n "__fish_firn_using_subcommand rollback" -l base -d 'An earli
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l base-dir -d 'Folder of earlier files, among which the base of a delta is looked for' -r -f -a "(__fish_complete_directories)"
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l no-specialisation -d 'Run no specialisation, even if one runs now'
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l install-bootloader -d 'Install the boot loader itself, not only its entries'
-complete -c firn -n "__fish_firn_using_subcommand rollback" -l force-host -d 'Take a file that is for another host'
-complete -c firn -n "__fish_firn_using_subcommand rollback" -l force-system -d 'Take a file that is for another kind of machine'
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l dry-run -d 'Print the steps, and do nothing'
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l wait-confirm -d 'Wait for the confirmation, or the revert'
 complete -c firn -n "__fish_firn_using_subcommand rollback" -l no-confirm -d 'Ask for no confirmation, even over ssh'

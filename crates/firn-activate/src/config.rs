@@ -19,10 +19,10 @@ pub struct Config {
     #[serde(deserialize_with = "time")]
     pub settle: Option<Duration>,
     /// Longest time that one run of the script may take.
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "some_time")]
     pub activation_timeout: Option<Duration>,
     /// Window for a confirmation where the caller came over ssh.
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "some_time")]
     pub confirm_within: Option<Duration>,
 }
 
@@ -38,8 +38,37 @@ impl Config {
     }
 }
 
+/// A time as it stands in the file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Time {
+    Seconds(u64),
+    Text(String),
+}
+
+impl Time {
+    fn text(self) -> String {
+        match self {
+            Self::Seconds(seconds) => seconds.to_string(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
 fn time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
-    duration(&String::deserialize(input)?).map(Some).map_err(D::Error::custom)
+    duration(&Time::deserialize(input)?.text()).map(Some).map_err(D::Error::custom)
+}
+
+fn some_time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    limit(&Time::deserialize(input)?.text()).map(Some).map_err(D::Error::custom)
+}
+
+/// As [`duration`], of what is waited for: no time at all would be none to anybody.
+pub fn limit(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be more than no time".to_owned()),
+        time => Ok(time),
+    }
 }
 
 /// A time: `30s`, `2m`, `1h`, `250ms`; a number alone counts seconds.
@@ -74,8 +103,13 @@ mod tests {
         fs::write(host.path(PATH), "allow-failed = [\"acme-*\"]\nsettle = \"2s\"\n").unwrap();
         let config = Config::read(&host).unwrap();
         assert_eq!((config.allow_failed, config.settle), (vec!["acme-*".to_owned()], Some(Duration::from_secs(2))));
-        fs::write(host.path(PATH), "settel = \"2s\"\n").unwrap();
-        assert!(matches!(Config::read(&host), Err(ActivateError::Config { .. })));
+        fs::write(host.path(PATH), "settle = 5\nconfirm-within = 90\n").unwrap();
+        let config = Config::read(&host).unwrap();
+        assert_eq!(config.settle.zip(config.confirm_within), Some((Duration::from_secs(5), Duration::from_secs(90))));
+        for wrong in ["settel = \"2s\"", "settle = -1", "confirm-within = 0", "activation-timeout = \"0s\""] {
+            fs::write(host.path(PATH), wrong).unwrap();
+            assert!(matches!(Config::read(&host), Err(ActivateError::Config { .. })), "{wrong}");
+        }
     }
 
     #[test]

@@ -130,7 +130,11 @@ fn inhibitors(host: &Host, old: &Path, new: &Path) -> Vec<String> {
         .collect()
 }
 
-fn running_specialisation(host: &Host, running: Option<&Path>, generation: Option<&Generation>) -> Option<String> {
+pub(crate) fn running_specialisation(
+    host: &Host,
+    running: Option<&Path>,
+    generation: Option<&Generation>,
+) -> Option<String> {
     let (running, folder) = (running?, generation?.path.join("specialisation"));
     let entries = fs::read_dir(host.path(&folder)).ok()?;
     entries.flatten().find_map(|entry| {

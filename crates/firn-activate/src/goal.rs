@@ -24,6 +24,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether nothing runs of it before a restart.
+    pub fn only_boots(self) -> bool {
+        matches!(self, Self::Boot | Self::BootOnce)
+    }
+
     /// The word on the command line.
     pub fn word(self) -> &'static str {
         match self {
@@ -58,11 +63,12 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// The path whose script brings it up: that of the specialisation where there is one.
+    /// The path whose script brings it up: that of the specialisation where there is one. What only boots is the system
+    /// itself, which is what boot loaders start by default.
     pub fn top(&self) -> PathBuf {
         match &self.specialisation {
-            Some(name) => self.system.join("specialisation").join(name),
-            None => self.system.clone(),
+            Some(name) if !self.action.only_boots() => self.system.join("specialisation").join(name),
+            _ => self.system.clone(),
         }
     }
 

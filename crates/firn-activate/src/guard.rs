@@ -1,11 +1,12 @@
 //! What is looked at before anything is written. Every refusal says why, and what to do.
 
 use crate::{
+    clock::Moment,
     error::ActivateError,
     facts::os_release,
     hold::Lock,
     host::{Host, make_folder},
-    journal::Journal,
+    journal::{BOOTED_ONCE, Journal},
     plan::Refusal,
     profile::Profile,
 };
@@ -105,9 +106,9 @@ impl GuardError {
     pub fn hints(&self) -> Vec<String> {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
-            Self::NotRoot => {
-                hint("run it as root; switch, boot and test become root by --elevate sudo or --elevate run0 as well")
-            }
+            Self::NotRoot => hint(
+                "run it as root; switch, boot, test and rollback become root by --elevate sudo or --elevate run0 as well",
+            ),
             Self::Host { .. } | Self::Machine { .. } => {
                 hint("take the file for this host, or say --force-host if it is meant")
             }
@@ -119,6 +120,9 @@ impl GuardError {
             Self::Pending { state: "awaiting confirmation", .. } => {
                 hint("firn confirm makes it permanent, firn rollback takes it back now")
             }
+            Self::Pending { state: BOOTED_ONCE, .. } => hint(
+                "firn confirm makes it what boots, firn rollback takes it back; a restart leads to the previous system",
+            ),
             Self::Pending { state: "awaiting a restart", .. } => {
                 hint("restart the host, then firn confirm; or firn rollback to take it back")
             }
@@ -226,7 +230,7 @@ impl ThisHost {
 }
 
 /// Before a store is touched: the state can be written, and nobody else is at it.
-pub fn before_import(host: &Host) -> Result<(), GuardError> {
+pub fn before_import(host: &Host, now: &Moment) -> Result<(), GuardError> {
     if !rustix::process::geteuid().is_root() {
         return Err(GuardError::NotRoot);
     }
@@ -237,14 +241,15 @@ pub fn before_import(host: &Host) -> Result<(), GuardError> {
     if Lock::Nixos.is_taken(host)? {
         return Err(GuardError::Busy("/run/nixos/switch-to-configuration.lock is locked".into()));
     }
-    pending(host)
+    pending(host, now)
 }
 
 /// Refuses while an activation is in hand or waits for a person.
-pub fn pending(host: &Host) -> Result<(), GuardError> {
+pub fn pending(host: &Host, now: &Moment) -> Result<(), GuardError> {
     match Journal::latest(host)? {
         Some(journal) if !journal.state.is_final() => {
-            Err(GuardError::Pending { id: journal.id, state: journal.state.word(), system: journal.goal.system })
+            let state = journal.word(host.resolve("/run/current-system").as_deref(), now);
+            Err(GuardError::Pending { id: journal.id, state, system: journal.goal.system })
         }
         _ => Ok(()),
     }
@@ -310,6 +315,13 @@ pub fn boot_space(host: &Host, system: &Path, profile: &Profile) -> Result<(), G
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        goal::Action,
+        journal::{
+            State,
+            tests::{journal, moment},
+        },
+    };
 
     fn web() -> ThisHost {
         ThisHost { name: "web".into(), machine_id: None, system: "x86_64-linux".into(), installer: false }
@@ -329,6 +341,26 @@ mod tests {
             assert_eq!(said, format!("it is for the machine with id b2, and this one has {found}"));
             assert!(this.check(&with("web", "b2"), true, false).is_ok());
         }
+    }
+
+    #[test]
+    fn one_that_was_booted_once_is_to_be_confirmed_and_not_restarted() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let mut waiting = journal(Action::BootOnce);
+        waiting.enter(State::AwaitingReboot, moment("one", 9));
+        waiting.write(&host).unwrap();
+        make_folder(&host.path("/nix/store/new")).unwrap();
+        make_folder(&host.path("/run")).unwrap();
+        std::os::unix::fs::symlink(host.path("/nix/store/new"), host.path("/run/current-system")).unwrap();
+        let refused = |boot| pending(&host, &moment(boot, 20)).unwrap_err();
+        assert!(refused("one").hints().concat().starts_with("restart the host"));
+        let booted = refused("two");
+        assert_eq!(
+            booted.to_string(),
+            format!("activation {} of /nix/store/new is not finished: {BOOTED_ONCE}", waiting.id)
+        );
+        assert!(booted.hints().concat().starts_with("firn confirm makes it what boots"));
     }
 
     #[test]

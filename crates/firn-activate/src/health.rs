@@ -1,5 +1,7 @@
 //! Whether a host is as healthy as it was: no unit newly failed, and no own check.
 
+mod restarts;
+
 use crate::{
     clock::Clock,
     error::ActivateError,
@@ -8,7 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     os::unix::fs::PermissionsExt,
@@ -21,6 +23,9 @@ use std::{
 pub struct Baseline {
     /// Units that failed, or ended and were restarted again and again.
     pub failed: BTreeSet<String>,
+    /// Units that were being started.
+    #[serde(default)]
+    pub starting: BTreeSet<String>,
     /// Answer of `systemctl is-system-running`.
     pub state: String,
 }
@@ -30,7 +35,10 @@ pub struct Baseline {
 struct Look {
     failed: BTreeSet<String>,
     restarting: BTreeSet<String>,
+    starting: BTreeSet<String>,
     services: BTreeSet<String>,
+    /// Units that failed, or are about to be restarted, and of which no system has a file any more.
+    gone: BTreeSet<String>,
     state: String,
 }
 
@@ -54,16 +62,16 @@ impl Criteria<'_> {
 /// Longest time that jobs of systemd are waited for after the settle time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service that was restarted twice or more and began to run within this time is one that ends again and again.
-const LATELY: Duration = Duration::from_secs(60);
+/// Longest time between two looks.
+const LONG_LOOK: Duration = Duration::from_millis(250);
 
 /// Remembers how units are, and which services run.
 pub(crate) fn baseline(machine: &Machine, clock: &dyn Clock) -> Result<(Baseline, BTreeSet<String>), ActivateError> {
     let look = look(machine)?;
     let now_us = clock.now().monotonic_ms * 1000;
     let mut failed: BTreeSet<String> = look.failed.union(&look.restarting).cloned().collect();
-    failed.extend(restarts(machine)?.into_iter().filter(|(_, r)| r.looping(now_us)).map(|(unit, _)| unit));
-    Ok((Baseline { failed, state: look.state }, look.services))
+    failed.extend(restarts::all(machine)?.looping(now_us));
+    Ok((Baseline { failed, starting: look.starting, state: look.state }, look.services))
 }
 
 /// Watches units for the settle time. Gives the units that failed meanwhile, and the first reason not to be content.
@@ -75,9 +83,12 @@ pub(crate) fn judge(
     let new = |units: &BTreeSet<String>| -> Vec<String> {
         units.iter().filter(|unit| !criteria.knows(unit)).cloned().collect()
     };
-    let end = clock.now().after(criteria.settle);
+    let began = clock.now();
+    let end = began.after(criteria.settle);
     let last = end.after(PATIENCE);
-    let restarts = if criteria.settle.is_zero() { BTreeMap::new() } else { restarts(machine)? };
+    // Without a settle time nothing is watched: one look, and what systemd says of itself.
+    let watched = !criteria.settle.is_zero();
+    let mut before = None;
     loop {
         let look = look(machine)?;
         let failed = new(&look.failed);
@@ -87,22 +98,28 @@ pub(crate) fn judge(
         if matches!(look.state.as_str(), "maintenance" | "stopping") && look.state != criteria.baseline.state {
             return Ok(Err(format!("systemd says that the host is in state {}", look.state)));
         }
-        let now = clock.now();
-        let pending = look.state == "starting" && criteria.baseline.state != "starting" && !now.until(&last).is_zero();
-        if now.until(&end).is_zero() && !pending {
-            let mut looping = look.restarting;
-            if !criteria.settle.is_zero() {
-                let again = self::restarts(machine)?.into_iter();
-                let often = again.filter(|(unit, now)| now.count >= restarts.get(unit).map_or(0, |r| r.count) + 2);
-                looping.extend(often.map(|(unit, _)| unit));
-            }
-            let looping = new(&looping);
-            if looping.is_empty() {
-                return Ok(Ok(()));
-            }
-            return Ok(Err(format!("{} fails and is restarted again and again", listed(&looping))));
+        if watched && before.is_none() {
+            before = Some(restarts::all(machine)?.expecting(&look.restarting));
         }
-        clock.sleep(now.until(&end).clamp(Duration::from_millis(50), Duration::from_millis(250)));
+        let now = clock.now();
+        let settled = now.until(&end).is_zero();
+        let pending = (look.state == "starting" && criteria.baseline.state != "starting")
+            || (watched && look.starting.difference(&criteria.baseline.starting).any(|unit| !criteria.knows(unit)));
+        if settled && (!pending || now.until(&last).is_zero()) {
+            let looping = new(&look.restarting);
+            if !looping.is_empty() {
+                return Ok(Err(format!("{} fails and is restarted again and again", listed(&looping))));
+            }
+            if let Some(before) = &before {
+                let relapsed = new(&restarts::all(machine)?.relapsed(before, || restarts::failures(machine, &began)));
+                if !relapsed.is_empty() {
+                    return Ok(Err(format!("{} failed and was restarted", listed(&relapsed))));
+                }
+            }
+            return Ok(Ok(()));
+        }
+        let left = if settled { LONG_LOOK } else { now.until(&end).clamp(Duration::from_millis(50), LONG_LOOK) };
+        clock.sleep(left);
     }
 }
 
@@ -123,15 +140,31 @@ fn looked(units: &str, state: &str) -> Look {
             continue;
         };
         let into = match (load, active, sub) {
+            // No fault of what runs: its file went with the system that had it.
+            ("not-found", "failed", _) | ("not-found", _, "auto-restart" | "auto-restart-queued") => &mut look.gone,
             // A unit that systemd cannot read never fails: it is not started.
             ("bad-setting" | "error", "inactive", _) | (_, "failed", _) => &mut look.failed,
             (_, _, "auto-restart" | "auto-restart-queued") => &mut look.restarting,
+            // Devices may be tentative for ever.
+            (_, "activating", _) if !unit.ends_with(".device") => &mut look.starting,
             (_, "active", _) if unit.ends_with(".service") => &mut look.services,
             _ => continue,
         };
         into.insert(unit.to_owned());
     }
     look
+}
+
+/// Lets systemd forget units of the system that was left which failed, or would be restarted: a script asks only for
+/// those that run.
+pub(crate) fn forget_gone(machine: &Machine, baseline: &Baseline) -> Result<(), ActivateError> {
+    let gone = look(machine)?.gone;
+    let gone: Vec<&str> = gone.difference(&baseline.failed).map(String::as_str).collect();
+    if !gone.is_empty() {
+        machine.ask("systemctl", &[&["stop"], gone.as_slice()].concat())?;
+        machine.ask("systemctl", &[&["reset-failed"], gone.as_slice()].concat())?;
+    }
+    Ok(())
 }
 
 /// Units whose assertion (`AssertPathExists=` and the like) was wrong since a moment of the monotonic clock: their start
@@ -164,36 +197,6 @@ pub(crate) fn undisturbed(
             && text_of(block, "Id").is_some_and(|unit| services.contains(unit))
     };
     Ok(!text.split("\n\n").any(stopped))
-}
-
-/// How often a service was restarted because it had ended, and when it last began to run, in microseconds of the
-/// monotonic clock.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Restarts {
-    count: u64,
-    began_us: u64,
-}
-
-impl Restarts {
-    /// Whether it ends again and again, though it may run at this very moment.
-    fn looping(&self, now_us: u64) -> bool {
-        self.count >= 2 && u128::from(now_us.saturating_sub(self.began_us)) < LATELY.as_micros()
-    }
-}
-
-fn restarts(machine: &Machine) -> Result<BTreeMap<String, Restarts>, ActivateError> {
-    let wanted = "--property=Id,NRestarts,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic";
-    let (_, text) = machine.ask("systemctl", &["show", "--type=service", wanted, "*"])?;
-    Ok(restarts_in(&text))
-}
-
-fn restarts_in(text: &str) -> BTreeMap<String, Restarts> {
-    let of = |block: &str| {
-        let began = ["ActiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic"];
-        let began_us = began.iter().filter_map(|key| property(block, key)).max().unwrap_or(0);
-        Some((text_of(block, "Id")?.to_owned(), Restarts { count: property(block, "NRestarts")?, began_us }))
-    };
-    text.split("\n\n").filter_map(of).collect()
 }
 
 /// What `systemctl show` says of a property of one unit.
@@ -314,28 +317,26 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_runs_for_a_moment_between_two_restarts_is_known_to_loop() {
-        let minute = 60_000_000;
-        let show = "Id=flaky.service\nNRestarts=3\nActiveEnterTimestampMonotonic=70000000\nInactiveExitTimestampMonotonic=0\n\n\
-                    Id=old.service\nNRestarts=9\nInactiveExitTimestampMonotonic=1000000\n\n\
-                    Id=new.service\nNRestarts=0\nInactiveExitTimestampMonotonic=70000000\n\n\
-                    Id=a.mount\n";
-        let found = restarts_in(show);
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["flaky.service", "new.service", "old.service"]);
-        let looping: Vec<_> =
-            found.iter().filter(|(_, r)| r.looping(minute + 2_000_000)).map(|(unit, _)| unit).collect();
-        assert_eq!(looping, ["flaky.service"]);
-    }
-
-    #[test]
     fn a_unit_that_cannot_be_read_counts_as_failed() {
         let text = "bad.service bad-setting inactive dead Bad\napp.service loaded active running App\n\
                     old.service loaded failed failed Old\nloop.service loaded activating auto-restart Loop\n\
-                    gone.service not-found inactive dead gone\noff.service masked inactive dead off\n";
+                    gone.service not-found inactive dead gone\noff.service masked inactive dead off\n\
+                    job.service loaded activating start Job\ndev-a.device loaded activating tentative A\n";
         let set = |units: &[&str]| units.iter().map(|unit| (*unit).to_owned()).collect::<BTreeSet<_>>();
         let look = looked(text, "degraded");
         assert_eq!(look.failed, set(&["bad.service", "old.service"]));
+        assert_eq!(look.starting, set(&["job.service"]));
         assert_eq!((look.restarting, look.services), (set(&["loop.service"]), set(&["app.service"])));
+    }
+
+    #[test]
+    fn a_unit_of_the_system_that_was_left_is_nobodys_fault() {
+        let text = "loop.service not-found failed failed loop.service\nslow.service not-found activating auto-restart slow.service\n\
+                    old.service loaded failed failed Old\n";
+        let look = looked(text, "degraded");
+        let set = |units: &[&str]| units.iter().map(|unit| (*unit).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!((look.failed, look.restarting), (set(&["old.service"]), set(&[])));
+        assert_eq!(look.gone, set(&["loop.service", "slow.service"]));
     }
 
     #[test]

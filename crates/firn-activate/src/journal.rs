@@ -48,6 +48,9 @@ pub enum State {
     Intervened,
 }
 
+/// How one stands that was booted once.
+pub(crate) const BOOTED_ONCE: &str = "booted once, awaiting confirmation";
+
 impl State {
     /// Whether nothing more happens by itself.
     pub fn is_final(self) -> bool {
@@ -150,6 +153,12 @@ pub struct Journal {
     pub activated: Option<Moment>,
     /// Why it did not come to its end.
     pub why: Option<String>,
+    /// Why what was there is put back, without what went wrong on the way.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// Its script said that only a restart gets there.
+    #[serde(default)]
+    pub needs_reboot: bool,
     /// Whether the boot loader was read back and named the system.
     pub boot_checked: bool,
     /// Its log, as an absolute path of the host.
@@ -184,6 +193,8 @@ impl Journal {
             deadline: None,
             activated: None,
             why: None,
+            cause: None,
+            needs_reboot: false,
             boot_checked: false,
             log,
         }
@@ -251,6 +262,25 @@ impl Journal {
         if self.state != state {
             self.state = state;
             self.history.push((state, now));
+        }
+    }
+
+    /// Whether a system is the new one, with or without its specialisation.
+    pub fn is_new(&self, system: Option<&Path>) -> bool {
+        system.is_some_and(|system| *system == self.target || *system == self.goal.system)
+    }
+
+    /// Whether the host was restarted since the last state was reached.
+    pub fn restarted(&self, now: &Moment) -> bool {
+        self.history.last().is_none_or(|(_, moment)| moment.boot_id != now.boot_id)
+    }
+
+    /// How it stands, in words. `running` is what runs now.
+    pub fn word(&self, running: Option<&Path>, now: &Moment) -> &'static str {
+        match self.state {
+            State::AwaitingReboot if self.restarted(now) && self.is_new(running) => BOOTED_ONCE,
+            State::AwaitingReboot if self.restarted(now) => "not kept",
+            state => state.word(),
         }
     }
 

@@ -28,7 +28,11 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes down what is about to be done: roots, the store on disk, then the journal in the state realised.
-pub fn prepare(host: &Host, goal: Goal, facts: &Facts, now: Moment) -> Result<Journal, ActivateError> {
+pub fn prepare(host: &Host, mut goal: Goal, facts: &Facts, now: Moment) -> Result<Journal, ActivateError> {
+    if goal.action.only_boots() {
+        // None runs of it, so none is remembered.
+        goal.specialisation = None;
+    }
     let target = host.resolve(goal.top()).unwrap_or_else(|| goal.top());
     let journal = Journal::new(goal, target, facts.before(), facts.unproven.clone(), now);
     make_roots(host, &journal)?;

@@ -4,6 +4,7 @@
 //! one state ahead. Of files and stores this crate knows nothing but the path of a system.
 #![forbid(unsafe_code)]
 
+pub mod back;
 pub mod clock;
 pub mod config;
 mod error;

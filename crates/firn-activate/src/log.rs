@@ -8,12 +8,16 @@ use crate::{
 use std::{
     fs::{File, OpenOptions},
     io::Write,
+    os::unix::fs::FileExt,
     path::PathBuf,
     time::Duration,
 };
 
 /// What our own lines begin with.
 pub const MARK: &str = "firn: ";
+
+/// What our line begins with, after the mark, when the output of an own check follows.
+pub const CHECK: &str = "running check ";
 
 /// A log that is written to its end.
 #[derive(Debug)]
@@ -27,14 +31,19 @@ impl Log {
     pub(crate) fn open(host: &Host, path: PathBuf) -> Self {
         let path = host.path(path);
         let _ = make_folder(&host.logs());
-        let file = OpenOptions::new().append(true).create(true).open(&path).ok();
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).ok();
         Self { path, file }
     }
 
     /// One line.
     pub(crate) fn line(&mut self, text: &str) {
         if let Some(file) = &mut self.file {
-            let _ = file.write_all(format!("{MARK}{text}\n").as_bytes());
+            // What ran may not have ended its last line.
+            let mut last = [b'\n'];
+            let length = file.metadata().map_or(0, |metadata| metadata.len());
+            let _ = length.checked_sub(1).map(|at| file.read_exact_at(&mut last, at));
+            let gap = if last == [b'\n'] { "" } else { "\n" };
+            let _ = file.write_all(format!("{gap}{MARK}{text}\n").as_bytes());
         }
     }
 
@@ -57,5 +66,23 @@ impl Log {
     /// That a person is waited for.
     pub(crate) fn waiting(&mut self, window: Duration) {
         self.line(&format!("waiting {} for firn confirm", printed(window)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_ours_begins_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let mut log = Log::open(&host, "/nix/var/firn/log/a.log".into());
+        log.line("testing");
+        std::fs::OpenOptions::new().append(true).open(&log.path).unwrap().write_all(b"no end").unwrap();
+        log.line("reverting");
+        log.line("reverted");
+        let text = std::fs::read_to_string(&log.path).unwrap();
+        assert_eq!(text, "firn: testing\nno end\nfirn: reverting\nfirn: reverted\n");
     }
 }

@@ -51,7 +51,8 @@ pub fn unproven<'a>(journal: &'a Journal, now: &Now) -> &'a [String] {
 /// The message: its first line is the outcome, each other one a fact or something to type.
 pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
     let firn = now.binary.display();
-    let system = journal.target.display();
+    let only_boots = journal.goal.action.only_boots();
+    let system = if only_boots { journal.goal.system.display() } else { journal.target.display() };
     let why = journal.why.as_deref().unwrap_or("it was not said why");
     let mut lines = Vec::new();
     match journal.state {
@@ -66,13 +67,13 @@ pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
             );
             lines.push(format!("to take it back now: {firn} rollback"));
         }
-        State::AwaitingReboot if now.running.as_ref() == Some(&journal.target) => {
+        State::AwaitingReboot if journal.restarted(&now.moment) && journal.is_new(now.running.as_deref()) => {
             lines.push("booted once, NOT CONFIRMED: the next boot is of the previous system again".into());
             lines.push(runs(now));
             lines.push(boots(now));
             lines.push(format!("to keep it: {firn} confirm"));
         }
-        State::AwaitingReboot if journal.history.last().is_some_and(|(_, at)| at.boot_id != now.moment.boot_id) => {
+        State::AwaitingReboot if journal.restarted(&now.moment) => {
             lines.push(format!("NOT KEPT: {system} was booted once and not confirmed, or did not come up"));
             lines.push(runs(now));
             lines.push(boots(now));
@@ -91,6 +92,9 @@ pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
             lines.push(boots(now));
             if journal.begun.test {
                 lines.push("what services wrote meanwhile (databases, files) was not undone".into());
+            }
+            if journal.needs_reboot {
+                lines.push(once(journal, now));
             }
         }
         State::RevertFailed => {
@@ -121,8 +125,7 @@ pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
             lines.push(format!("NOTHING CHANGED: {why}"));
             lines.push(runs(now));
             lines.push(boots(now));
-            let file = journal.goal.system.display();
-            lines.push(format!("to boot it once and keep it if it is good: {firn} boot --once {file}"));
+            lines.push(once(journal, now));
         }
         State::Intervened => {
             lines.push(format!("LEFT ALONE: {why}"));
@@ -140,16 +143,22 @@ pub fn message(journal: &Journal, now: &Now) -> Vec<String> {
     lines
 }
 
+fn once(journal: &Journal, now: &Now) -> String {
+    let (firn, system) = (now.binary.display(), journal.goal.system.display());
+    format!("to boot it once and keep it if it is good: {firn} boot --once {system}")
+}
+
 fn done(journal: &Journal, now: &Now, lines: &mut Vec<String>) {
     let system = journal.target.display();
     let generation = journal.generation.as_ref().map(|generation| format!(", generation {}", generation.number));
     let generation = generation.unwrap_or_default();
     lines.push(match journal.goal.action {
         Action::Test => format!("done: {system} runs; what boots is as before"),
-        Action::Boot => format!("done: {system} boots next{generation}"),
-        _ if journal.goal.specialisation.is_some() => {
+        Action::Boot => format!("done: {} boots next{generation}", journal.goal.system.display()),
+        Action::Switch if journal.goal.specialisation.is_some() => {
             format!("done: {system} runs, {} boots{generation}", journal.goal.system.display())
         }
+        Action::BootOnce => format!("done: {} runs and boots{generation}", journal.goal.system.display()),
         _ => format!("done: {system} runs and boots{generation}"),
     });
     if journal.goal.action == Action::Test {
@@ -165,7 +174,13 @@ fn done(journal: &Journal, now: &Now, lines: &mut Vec<String>) {
         lines.push("what boots next was not checked: the boot loader is none that firn reads".into());
     }
     if let (true, Some(before)) = (unproven, &journal.before.generation) {
-        lines.push(format!("if it does not boot: choose generation {} in the boot menu", before.number));
+        // The profile may have been at the new system all along.
+        let other = if before.path == journal.goal.system {
+            "another generation".to_owned()
+        } else {
+            format!("generation {}", before.number)
+        };
+        lines.push(format!("if it does not boot: choose {other} in the boot menu"));
     }
 }
 
@@ -264,10 +279,43 @@ mod tests {
     #[test]
     fn booted_once_before_and_after_the_restart() {
         let before = said(Action::BootOnce, State::AwaitingReboot, &now("old", "old"), |_| {});
-        let after = said(Action::BootOnce, State::AwaitingReboot, &now("new", "old"), |_| {});
+        let later = Now { moment: moment("two", 1000), ..now("new", "old") };
+        // One of an older release that has a specialisation, which no boot loader starts.
+        let after = said(Action::BootOnce, State::AwaitingReboot, &later, |journal| {
+            journal.goal.specialisation = Some("debug".into());
+            journal.target = "/nix/store/new-debug".into();
+        });
         let later = Now { moment: moment("two", 1000), ..now("old", "old") };
         let missed = said(Action::BootOnce, State::AwaitingReboot, &later, |_| {});
         insta::assert_snapshot!(format!("{before}\n\n{after}\n\n{missed}"));
+    }
+
+    #[test]
+    fn what_only_boots_is_the_system_itself() {
+        let said = said(Action::Boot, State::Done, &now("old", "new"), |journal| {
+            journal.goal.specialisation = Some("debug".into());
+            journal.target = "/nix/store/new-debug".into();
+            journal.boot_checked = true;
+        });
+        assert!(said.starts_with("done: /nix/store/new boots next\n"), "{said}");
+    }
+
+    #[test]
+    fn a_way_out_is_never_the_new_system() {
+        let said = said(Action::Switch, State::Done, &now("new", "new"), |journal| {
+            journal.unproven = vec!["kernel".into()];
+            journal.before.generation = Some(crate::profile::Generation { number: 32, path: "/nix/store/new".into() });
+        });
+        assert!(said.contains("choose another generation in the boot menu"), "{said}");
+    }
+
+    #[test]
+    fn what_only_a_restart_reaches_is_offered_to_be_booted_once() {
+        let said = said(Action::Switch, State::Reverted, &now("old", "old"), |journal| {
+            failed(journal);
+            journal.needs_reboot = true;
+        });
+        assert!(said.contains("boot --once /nix/store/new"), "{said}");
     }
 
     #[test]

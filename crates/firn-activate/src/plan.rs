@@ -207,6 +207,9 @@ fn notes(goal: &Goal, facts: &Facts) -> Vec<String> {
     if goal.action == Action::Switch && !facts.unproven.is_empty() {
         notes.push(format!("{} changed: only a restart proves that it boots", facts.unproven.join(", ")));
     }
+    if let (true, Some(name)) = (goal.action.only_boots(), &goal.specialisation) {
+        notes.push(format!("the boot loader starts the system itself, not its specialisation {name}"));
+    }
     if goal.action.is_live() && facts.running.as_ref().is_some_and(|running| *running == goal.top()) {
         notes.push("it runs already".to_owned());
     }
@@ -300,6 +303,10 @@ mod tests {
             "== switch, confirmed, a check, a specialisation, another kernel\n{}",
             printed_plan(&goal, &unproven)
         ));
+        for action in [Action::Boot, Action::BootOnce] {
+            goal = Goal { specialisation: Some("debug".into()), ..journal(action).goal };
+            all.push_str(&format!("== {}, a specialisation\n{}", action.word(), printed_plan(&goal, &facts())));
+        }
         goal = journal(Action::Switch).goal;
         let first = Facts { running: None, generation: None, boot_default: BootDefault::NotChecked, ..facts() };
         all.push_str(&format!("== switch, the first one\n{}", printed_plan(&goal, &first)));

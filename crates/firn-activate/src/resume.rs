@@ -26,11 +26,12 @@ pub enum Resume {
 
 /// Decides by the journal and by what runs now.
 pub fn resume(journal: &Journal, running: Option<&Path>, now: &Moment) -> Resume {
-    let same_boot = journal.history.last().is_some_and(|(_, moment)| moment.boot_id == now.boot_id);
-    let is_new = running == Some(journal.target.as_path()) || running == Some(journal.goal.system.as_path());
+    let same_boot = !journal.restarted(now);
+    let is_new = journal.is_new(running);
     let once = journal.goal.action == Action::BootOnce && journal.activated.is_none();
     let restarted = "the host was restarted in the middle of it".to_owned();
     let died = "the process that did it was killed".to_owned();
+    let cause = || journal.cause.clone().or_else(|| journal.why.clone());
     match journal.state {
         State::Realised if same_boot => Resume::Begin,
         State::Realised => Resume::Mark(State::Refused, "the host was restarted before it was begun".into()),
@@ -47,8 +48,8 @@ pub fn resume(journal: &Journal, running: Option<&Path>, now: &Moment) -> Resume
         State::Committing => Resume::Undo(if same_boot { died } else { restarted }),
         State::AwaitingReboot if same_boot || is_new => Resume::Nothing,
         State::AwaitingReboot => Resume::Undo("the host was restarted without it being confirmed".into()),
-        State::Reverting => Resume::Undo(journal.why.clone().unwrap_or(died)),
-        State::RevertFailed => Resume::Undo(journal.why.clone().unwrap_or_default()),
+        State::Reverting => Resume::Undo(cause().unwrap_or(died)),
+        State::RevertFailed => Resume::Undo(cause().unwrap_or_default()),
         State::Done | State::NeedsReboot | State::Refused | State::Reverted | State::Intervened => Resume::Nothing,
     }
 }
@@ -84,6 +85,15 @@ mod tests {
             }
         }
         insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn a_way_back_that_is_tried_again_is_told_with_its_first_reason() {
+        let mut journal = journal(Action::Switch);
+        journal.enter(State::RevertFailed, moment("one", 9));
+        journal.cause = Some("app.service failed".into());
+        journal.why = Some("app.service failed; then the previous system's script was killed".into());
+        assert_eq!(resume(&journal, None, &moment("one", 20)), Resume::Undo("app.service failed".into()));
     }
 
     #[test]

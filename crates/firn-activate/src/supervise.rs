@@ -10,7 +10,7 @@ use crate::{
     host::{Host, sync_file_system},
     journal::{Journal, State},
     loader::{BootDefault, boot_default, one_shot},
-    log::Log,
+    log::{CHECK, Log},
     machine::{Ended, Machine, TICK},
     plan::{Step, Verb, commit, plan},
     profile::Profile,
@@ -285,6 +285,10 @@ impl<'a> Supervisor<'a> {
             {
                 return Err(Stop::Harmless(State::Refused, reason()));
             }
+            Meaning::NeedsReboot => {
+                self.journal.needs_reboot = true;
+                return Err(Stop::Failed("it cannot be switched to without a restart (exit code 100)".into()));
+            }
             _ => return Err(Stop::Failed(reason())),
         }
         if self.running().as_ref() != Some(&self.journal.target) {
@@ -335,6 +339,7 @@ impl<'a> Supervisor<'a> {
         }
         for check in health::checks(self.host, &self.machine, &options.checks)? {
             let from = self.clock.now().boot_ms;
+            self.log.line(&format!("{CHECK}{:?}", check.name));
             health::run_check(&self.machine, self.clock, &check, options.check_timeout, &self.log.path)?
                 .map_err(Stop::Failed)?;
             self.log.done(&format!("check {:?} is content", check.name), self.since(from));

@@ -16,6 +16,7 @@ pub mod difference;
 pub mod export;
 pub mod format;
 pub mod hash;
+mod leb128;
 mod near;
 pub mod recipe;
 mod spool;

@@ -2,7 +2,9 @@
 
 use crate::environment::Environment;
 use firn_core::StorePath;
+use rustix::fs::{Access, AtFlags};
 use std::{
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
 };
@@ -85,18 +87,33 @@ pub fn link_path(place: &RootPlace, environment: &Environment, gcroots: Option<&
     }
 }
 
-/// Makes a link, or replaces one in one step. Folders above it are made.
-pub fn replace_link(link: &Path, target: &str) -> Result<(), RootError> {
-    let failed = |source| RootError::Io { link: link.to_owned(), source };
+/// Folder and name of a link, where nothing else is.
+fn free_place(link: &Path) -> Result<(&Path, &OsStr), RootError> {
     match link.symlink_metadata() {
         Ok(there) if !there.file_type().is_symlink() => return Err(RootError::Occupied(link.to_owned())),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+        Err(source) => return Err(RootError::Io { link: link.to_owned(), source }),
     }
-    let (Some(folder), Some(name)) = (link.parent(), link.file_name()) else {
-        return Err(RootError::Occupied(link.to_owned()));
-    };
+    link.parent().zip(link.file_name()).ok_or_else(|| RootError::Occupied(link.to_owned()))
+}
+
+/// Refuses a link that could not be made, before anything is done that it is to keep. Nothing is written.
+pub fn check_link(link: &Path) -> Result<(), RootError> {
+    let (folder, _) = free_place(link)?;
+    let Some(there) = folder.ancestors().find(|folder| folder.exists()) else { return Ok(()) };
+    if !there.is_dir() {
+        return Err(RootError::Io { link: link.to_owned(), source: io::ErrorKind::NotADirectory.into() });
+    }
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::accessat(rustix::fs::CWD, there, access, AtFlags::EACCESS)
+        .map_err(|errno| RootError::Io { link: link.to_owned(), source: errno.into() })
+}
+
+/// Makes a link, or replaces one in one step. Folders above it are made.
+pub fn replace_link(link: &Path, target: &str) -> Result<(), RootError> {
+    let failed = |source| RootError::Io { link: link.to_owned(), source };
+    let (folder, name) = free_place(link)?;
     std::fs::create_dir_all(folder).map_err(failed)?;
     // A name of its own, so that two that replace the same link do not meet.
     let mut prefix = std::ffi::OsString::from(".");
@@ -130,6 +147,18 @@ mod tests {
         std::fs::write(&link, "mine").unwrap();
         assert!(matches!(replace_link(&link, "/nix/store/x"), Err(RootError::Occupied(_))));
         assert_eq!(std::fs::read(&link).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_place_is_checked_without_a_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        check_link(&dir.path().join("a/b/web")).unwrap();
+        replace_link(&dir.path().join("web"), "/nix/store/x").unwrap();
+        check_link(&dir.path().join("web")).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(matches!(check_link(&dir.path().join("file")), Err(RootError::Occupied(_))));
+        assert!(matches!(check_link(&dir.path().join("file/web")), Err(RootError::Io { .. })));
+        assert_eq!(dir.path().read_dir().unwrap().count(), 2);
     }
 
     #[test]

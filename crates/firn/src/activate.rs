@@ -11,7 +11,7 @@ use firn_activate::{
     imported,
     journal::{Journal, State},
     launch::{launch, prepare},
-    log::MARK,
+    log::{CHECK, MARK},
     machine::Machine,
     outcome::{self, Now, message},
     plan::{Refusal, plan},
@@ -58,6 +58,16 @@ impl From<ActivateError> for CommandError {
                 Self::new(ExitCode::Space, error).hint("make room, then see firn status")
             }
             ActivateError::Locked(_) => Self::new(ExitCode::Refused, error).hint("see firn status"),
+            ActivateError::Journal { path, .. } => {
+                let hint = format!(
+                    "if nothing is under way (systemctl list-units 'firn-*'), delete {}: firn then knows nothing of that \
+                     activation, and the host is as it is",
+                    path.display()
+                );
+                let by_hand =
+                    "if it left something half done: nixos-rebuild --rollback, or an older entry of the boot menu";
+                Self::new(ExitCode::Failure, error).hint(hint).hint(by_hand)
+            }
             ActivateError::Config { .. } => Self::new(ExitCode::Refused, error).hint("nothing was changed"),
             _ => Self::new(ExitCode::Failure, error),
         }
@@ -86,7 +96,7 @@ pub(crate) fn guard(host: &Host, profile: &str, session: &Session<'_>) -> Result
     let begin = Lock::Begin.take(host).map_err(|_| GuardError::Busy("another firn begins one".into()))?;
     recover(host, false, session)?;
     let damaged = damaged(host)?;
-    guard::before_import(host)?;
+    guard::before_import(host, &SystemClock.now())?;
     prune(host, profile, false)?;
     Ok((begin, damaged))
 }
@@ -202,7 +212,14 @@ pub(crate) fn follow(
     let clock = SystemClock;
     let mut seen = clock.now();
     loop {
-        let journal = Journal::read(host, id)?;
+        let journal = match Journal::read(host, id) {
+            // Whoever has it in hand writes it anew at its next state.
+            Err(ActivateError::Journal { .. }) if Lock::Work.is_taken(host)? => {
+                clock.sleep(LOOK);
+                continue;
+            }
+            read => read?,
+        };
         let more = tail.show(host, &journal, session);
         if more {
             // A terminal may be slow.
@@ -232,6 +249,8 @@ pub(crate) struct Tail {
     offset: u64,
     /// The beginning of a line whose end is not there yet.
     rest: Vec<u8>,
+    /// Whether it is an own check that speaks.
+    check: bool,
 }
 
 /// Most bytes of a log that are shown at once.
@@ -241,7 +260,7 @@ impl Tail {
     /// From its end.
     fn end_of(host: &Host, journal: &Journal) -> Self {
         let offset = std::fs::metadata(host.path(&journal.log)).map_or(0, |metadata| metadata.len());
-        Self { offset, rest: Vec::new() }
+        Self { offset, ..Self::default() }
     }
 
     /// Shows what is new; whether anything is.
@@ -262,9 +281,15 @@ impl Tail {
         };
         for line in String::from_utf8_lossy(&self.rest[..whole]).lines() {
             match line.strip_prefix(MARK) {
-                Some(ours) => session.sink.note(ours),
+                Some(ours) => {
+                    self.check = ours.starts_with(CHECK);
+                    session.sink.note(ours);
+                }
                 None if session.globals.quiet => {}
-                None => session.sink.event(crate::Event::Log { derivation: "switch", line }),
+                None => {
+                    let derivation = if self.check { "check" } else { "switch" };
+                    session.sink.event(crate::Event::Log { derivation, line });
+                }
             }
         }
         self.rest.drain(..whole);
@@ -344,9 +369,6 @@ pub(crate) fn as_json(journal: &Journal, now: &Now, code: ExitCode) -> Value {
 /// Makes permanent what waits for a person.
 pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Result<ExitCode, CommandError> {
     let refused = |text: String| CommandError::new(ExitCode::Refused, text);
-    if !rustix::process::geteuid().is_root() {
-        return Err(GuardError::NotRoot.into());
-    }
     let Some(mut journal) = Journal::latest(host)? else {
         return Err(refused("nothing was activated by firn here, so there is nothing to confirm".into()));
     };
@@ -364,8 +386,7 @@ pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Re
         }
         State::AwaitingReboot => {
             let now = SystemClock.now();
-            let same_boot = journal.history.last().is_some_and(|(_, moment)| moment.boot_id == now.boot_id);
-            if same_boot || host.resolve("/run/current-system").as_ref() != Some(&journal.target) {
+            if !journal.restarted(&now) || !journal.is_new(host.resolve("/run/current-system").as_deref()) {
                 return Err(refused("the new system was not booted yet".into()).hint("restart the host, then confirm"));
             }
             journal.activated = Some(now.clone());
@@ -373,7 +394,15 @@ pub(crate) fn confirm(host: &Host, caller: &Caller, session: &Session<'_>) -> Re
             journal.write(host)?;
             hand_over(host, &journal, None)?;
         }
-        state if state.is_final() => {}
+        state if state.is_final() => {
+            // Whoever asks again, because the line was cut, is told how it ended.
+            if !journal.history.iter().any(|(state, _)| matches!(state, State::Awaiting | State::AwaitingReboot)) {
+                return Err(
+                    refused("nothing waits for a confirmation".into()).hint("nothing was changed; see firn status")
+                );
+            }
+            session.sink.note(&format!("nothing waits any more; how activation {} ended:", journal.id));
+        }
         state => {
             return Err(refused(format!("activation {} is not that far: {state}", journal.id)).hint("see firn status"));
         }

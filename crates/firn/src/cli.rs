@@ -1,7 +1,7 @@
 //! The command line as data: help, man pages and completions are made from it.
 
 use crate::{
-    command::{activate, convert, diff, generations, import, inspect, pack, realise, status, verify},
+    command::{activate, convert, diff, generations, import, inspect, pack, realise, rollback, status, verify},
     error::CommandError,
     exit_code::ExitCode,
     session::Session,
@@ -103,7 +103,7 @@ pub enum Command {
     Test(activate::Test),
     DryActivate(activate::DryActivate),
     Confirm(status::Confirm),
-    Rollback(generations::Rollback),
+    Rollback(rollback::Rollback),
     Generations(generations::Generations),
     Status(status::Status),
     Recover(status::Recover),

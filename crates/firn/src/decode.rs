@@ -1,6 +1,8 @@
 //! From a firn file to a proven closure: frames are unpacked on several threads within a budget of memory, contents go
 //! to the spool, and every path is recomputed.
 
+mod derivations;
+
 use crate::{
     event::{Meter, Sink, Work},
     schedule::Budget,
@@ -8,11 +10,12 @@ use crate::{
     spool_file::FileSpool,
     unpack::{RunReader, Unpacking},
 };
+pub(crate) use derivations::{decode_derivations, tells_paths};
 use firn_core::{
-    ClosureError, Proven, ProvenPath, StoreDir,
+    ClosureError, Proven, ProvenPath, StorePath,
     codec::Dictionary,
     format::{FileReader, FormatError, Front, Header, Limits, Section},
-    recipe::{DerivationReader, RecipeError, RecipeLimits, SourceDigest, SourceList},
+    recipe::{DerivationReader, RecipeError, RecipeLimits, SourceDigest, SourceList, SourcePaths},
 };
 use std::{
     io::{self, Read},
@@ -61,9 +64,9 @@ pub enum DecodeError {
     #[error("putting contents aside")]
     Spool(#[source] io::Error),
     /// A section does not hold what it should.
-    #[error("the section {section} is not right")]
+    #[error("the section {} is not right", source.beside().unwrap_or(*section))]
     Recipe {
-        /// Which one.
+        /// The one that was asked for: `source` may be of another that is read beside it.
         section: Section,
         /// What is wrong.
         source: RecipeError,
@@ -111,10 +114,17 @@ pub(crate) fn decode_whole<R: Read + Send>(
     let front = reader.front().clone();
     refuse_delta(&front)?;
     let paths = front.header.counts.derivations.saturating_add(front.header.counts.sources);
-    let closure =
-        follow(&mut reader, usize::MAX, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
-            prove(&front.header, found, spool, options, meter)
-        })?;
+    let closure = follow(
+        &mut reader,
+        all,
+        usize::MAX,
+        Some(paths),
+        spool,
+        dictionaries,
+        options,
+        sink,
+        |found, spool, meter| prove(&front.header, found, spool, options, meter),
+    )?;
     Ok(Decoded { front, closure })
 }
 
@@ -132,7 +142,7 @@ pub fn decode_sources<R: Read + Send>(
     let frames = front.frames.iter().filter_map(|f| f.known).filter(|f| f.section <= Section::Sources).count();
     let paths = front.header.counts.sources;
     let sources =
-        follow(&mut reader, frames, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
+        follow(&mut reader, all, frames, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
             read_sources(&front.header, found, spool, options, meter)
         })?;
     Ok((front, sources))
@@ -148,10 +158,15 @@ fn refuse_delta(front: &Front) -> Result<(), DecodeError> {
     Ok(())
 }
 
+fn all(unpacking: Unpacking) -> Unpacking {
+    unpacking
+}
+
 /// Unpacks the first `frames` frames on threads while `prove` follows them.
 #[expect(clippy::too_many_arguments, reason = "the inside of two functions that have as many")]
 fn follow<R: Read + Send, T>(
     reader: &mut FileReader<R>,
+    takes: impl FnOnce(Unpacking) -> Unpacking,
     frames: usize,
     paths: Option<u64>,
     spool: &mut FileSpool,
@@ -160,7 +175,7 @@ fn follow<R: Read + Send, T>(
     sink: &dyn Sink,
     prove: impl FnOnce(&Unpacking, &mut FileSpool, &Meter<'_>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
-    let unpacking = Unpacking::new(reader, spool).map_err(DecodeError::Spool)?;
+    let unpacking = takes(Unpacking::new(reader, spool).map_err(DecodeError::Spool)?);
     // Threads write through a handle of their own, since texts are appended meanwhile.
     let handle = spool.reader().map_err(DecodeError::Spool)?;
     let meter = Meter::begin(sink, Work::Read, Some(unpacking.bytes()), paths);
@@ -195,15 +210,10 @@ fn prove(
     options: &DecodeOptions,
     meter: &Meter<'_>,
 ) -> Result<Proven, DecodeError> {
-    let store_dir = &header.store_dir;
-    let counts = header.counts;
     let mut paths = read_sources(header, unpacking, spool, options, meter)?;
-    paths.reserve(usize::try_from(counts.derivations).unwrap_or(0).min(1 << 20));
-    let limits = recipe_limits(header, unpacking.section(Section::Sources).len);
-    let in_records = |source| DecodeError::Recipe { section: Section::Derivations, source };
-    read_derivations(store_dir, &mut paths, unpacking, spool, limits, meter).map_err(in_records)?;
-    check_count("derivations", counts.derivations, paths.len() as u64 - counts.sources)?;
-    Proven::new(store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
+    let sources = paths.iter().map(|p| p.path().clone()).collect();
+    paths.extend(read_derivations(header, sources, unpacking, spool, meter)?);
+    Proven::new(header.store_dir.clone(), Some(header.roots.clone()), paths).map_err(DecodeError::Unproven)
 }
 
 pub(crate) fn recipe_limits(header: &Header, contents: u64) -> RecipeLimits {
@@ -229,44 +239,52 @@ fn read_sources(
     let copies = unpacking.wait(Section::Copies).map_err(DecodeError::Spool)?;
     let contents = unpacking.wait(Section::Sources).map_err(DecodeError::Spool)?;
     let limits = recipe_limits(header, contents.len);
-    let sources = if names.len == 0 {
-        Vec::new()
-    } else {
-        let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
-        let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
-        check_count("bytes of contents", contents.len, list.contents_len())?;
-        // Records are unpacked meanwhile, and what follows waits for them.
-        let threads = options.threads.saturating_sub(1);
-        let digests = digests(&list, &|_| None, spool, threads, meter).map_err(DecodeError::Spool)?;
-        list.resolve(&header.store_dir, digests).map_err(in_names)?
-    };
+    let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
+    let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
+    check_count("bytes of contents", contents.len, list.contents_len())?;
+    // Records are unpacked meanwhile, and what follows waits for them.
+    let threads = options.threads.saturating_sub(1);
+    let all: Vec<usize> = (0..list.len()).collect();
+    let told = source_paths(unpacking, &list, spool)?;
+    let digests = digests(&list, &all, &|_| None, spool, threads, meter).map_err(DecodeError::Spool)?;
+    let sources = list.resolve(&header.store_dir, digests).map_err(in_names)?;
+    let in_paths = |source| DecodeError::Recipe { section: Section::SourcePaths, source };
+    told.compare(&sources).map_err(in_paths)?;
     check_count("sources", header.counts.sources, sources.len() as u64)?;
     Ok(sources)
+}
+
+fn source_paths(unpacking: &Unpacking, list: &SourceList, spool: &FileSpool) -> Result<SourcePaths, DecodeError> {
+    let told = unpacking.wait(Section::SourcePaths).map_err(DecodeError::Spool)?;
+    SourcePaths::read(&mut RunReader::new(spool, told), list.len())
+        .map_err(|source| DecodeError::Recipe { section: Section::SourcePaths, source })
 }
 
 pub(crate) fn check_count(what: &'static str, declared: u64, found: u64) -> Result<(), DecodeError> {
     if declared == found { Ok(()) } else { Err(DecodeError::Count { what, declared, found }) }
 }
 
-/// Hashes all sources that are not `known`, the largest first so that no thread is left with it at the end.
+/// Hashes the sources of these numbers that are not `known`, the largest first so that no thread is left with it at the end.
 pub(crate) fn digests(
     list: &SourceList,
+    numbers: &[usize],
     known: &(dyn Fn(usize) -> Option<SourceDigest> + Sync),
     spool: &FileSpool,
     threads: usize,
     meter: &Meter<'_>,
 ) -> io::Result<Vec<SourceDigest>> {
-    let mut order: Vec<(usize, u64)> = list.iter().map(|(_, node)| node.nar_size()).enumerate().collect();
-    order.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    let sizes: Vec<u64> = list.iter().map(|(_, node)| node.nar_size()).collect();
+    let mut order: Vec<(usize, usize)> = numbers.iter().copied().enumerate().collect();
+    order.sort_by_key(|(_, number)| std::cmp::Reverse(sizes.get(*number)));
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<io::Result<SourceDigest>>>> = Mutex::new((0..list.len()).map(|_| None).collect());
+    let results: Mutex<Vec<Option<io::Result<SourceDigest>>>> = Mutex::new(numbers.iter().map(|_| None).collect());
     std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, list.len().max(1)) {
+        for _ in 0..threads.clamp(1, numbers.len().max(1)) {
             scope.spawn(|| {
-                while let Some((number, _)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((place, number)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let digest = known(*number).map_or_else(|| list.digest(*number, spool), Ok);
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results[*number] = Some(digest);
+                    results[*place] = Some(digest);
                     meter.add(0, 1);
                 }
             });
@@ -276,22 +294,26 @@ pub(crate) fn digests(
     results.into_iter().map(|digest| digest.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into()))).collect()
 }
 
+/// Derivations made with these sources, as many as are declared.
 fn read_derivations(
-    store_dir: &StoreDir,
-    paths: &mut Vec<ProvenPath>,
+    header: &Header,
+    sources: Vec<StorePath>,
     unpacking: &Unpacking,
     spool: &mut FileSpool,
-    limits: RecipeLimits,
     meter: &Meter<'_>,
-) -> Result<(), RecipeError> {
-    let sources = paths.iter().map(|p| p.path().clone()).collect();
-    let handle = spool.reader()?;
+) -> Result<Vec<ProvenPath>, DecodeError> {
+    let in_records = |source| DecodeError::Recipe { section: Section::Derivations, source };
+    let limits = recipe_limits(header, unpacking.section(Section::Sources).len);
+    let handle = spool.reader().map_err(DecodeError::Spool)?;
     let mut records = unpacking.follow(Section::Derivations, &handle);
     let mut hashes = unpacking.follow(Section::Hashes, &handle);
-    let mut reader = DerivationReader::new(store_dir, sources, &mut records, &mut hashes, limits);
-    while let Some(path) = reader.next(spool)? {
+    let mut reader = DerivationReader::new(&header.store_dir, sources, &mut records, &mut hashes, limits);
+    let declared = header.counts.derivations;
+    let mut paths = Vec::with_capacity(usize::try_from(declared).unwrap_or(0).min(1 << 20));
+    while let Some(path) = reader.next(spool).map_err(in_records)? {
         paths.push(path);
         meter.add(0, 1);
     }
-    Ok(())
+    check_count("derivations", declared, paths.len() as u64)?;
+    Ok(paths)
 }

@@ -170,7 +170,12 @@ impl Session<'_> {
     ) -> Result<Encoded, CommandError> {
         let failed = |error| CommandError::new(io_code(&error, ExitCode::Output), error).about(target.display());
         let mut output = Output::create(target).map_err(failed)?;
-        let encoded = encode(self.spool(Some(target))?, &mut output)?;
+        let encoded = encode(self.spool(Some(target))?, &mut output).map_err(|error| match error {
+            EncodeError::TooLarge { .. } | EncodeError::Format(FormatError::Write(_)) => {
+                CommandError::from(error).about(target.display())
+            }
+            error => error.into(),
+        })?;
         output.commit().map_err(failed)?;
         Ok(encoded)
     }
@@ -407,13 +412,15 @@ fn other_jobs(recipe: &mut EncodedRecipe, is_streamed: bool, options: &EncodeOpt
             Job { number, section: Section::Derivations, raw: Raw::Memory(chunk.to_vec()), policy }
         })
         .collect();
-    let hashes = std::mem::take(&mut recipe.hashes);
+    let (hashes, paths) = (std::mem::take(&mut recipe.hashes), std::mem::take(&mut recipe.source_paths));
     for (section, raw) in [(Section::Copies, &mut recipe.copies), (Section::SourceNames, &mut recipe.source_names)] {
         let raw = std::mem::take(raw);
         let policy = FramePolicy::names(raw.len() as u64, max_memory);
         jobs.push(Job { number: 0, section, raw: Raw::Memory(raw), policy });
     }
-    jobs.push(Job { number: 0, section: Section::Hashes, raw: Raw::Memory(hashes), policy: FramePolicy::stored() });
+    for (section, raw) in [(Section::Hashes, hashes), (Section::SourcePaths, paths)] {
+        jobs.push(Job { number: 0, section, raw: Raw::Memory(raw), policy: FramePolicy::stored() });
+    }
     jobs.retain(|job| !matches!(&job.raw, Raw::Memory(bytes) if bytes.is_empty()));
     jobs
 }

@@ -115,6 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_over_its_limit_and_a_folder_that_is_not_there_have_their_codes() {
+        let error = CommandError::from(crate::EncodeError::TooLarge { bytes: 2, limit: 1 });
+        assert_eq!((error.code(), error.hints().len()), (ExitCode::Limit, 1));
+        let named = |kind: io::ErrorKind| {
+            let (dir, source) = ("/nosuch".into(), kind.into());
+            CommandError::from(crate::spool_file::SpoolError::Named { dir, source }).code()
+        };
+        assert_eq!(named(io::ErrorKind::NotFound), ExitCode::Usage);
+        assert_eq!(named(io::ErrorKind::StorageFull), ExitCode::Space);
+    }
+
+    #[test]
     fn a_damaged_gzip_inside_a_read_error_is_damage() {
         let inner = UnpackError::Cut { compression: "gzip", offset: 7 };
         let source = io::Error::new(io::ErrorKind::UnexpectedEof, inner);

@@ -45,6 +45,26 @@ impl fmt::Display for Work {
     }
 }
 
+/// A line that a script or a builder said, safe to show on a terminal: without its escape sequences, other control
+/// characters but tabs spelled out.
+pub fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            // ECMA-48: a control sequence ends with a character from @ to ~.
+            '\x1b' if rest.next_if_eq(&'[').is_some() => {
+                while rest.next_if(|c| (' '..='?').contains(c)).is_some() {}
+                rest.next_if(|c| ('@'..='~').contains(c));
+            }
+            '\r' => {}
+            c if c.is_control() && c != '\t' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -136,5 +156,19 @@ impl<'a> Meter<'a> {
 impl Drop for Meter<'_> {
     fn drop(&mut self) {
         self.sink.event(Event::End);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_moves_no_cursor() {
+        assert_eq!(
+            plain("\x1b[31;1mred\x1b[0m\tand \0\x1b]0;title\x07 50 %\r"),
+            "red\tand \\x00\\x1b]0;title\\x07 50 %"
+        );
+        assert_eq!(plain("é \x1b[2J\u{9b}x"), "é \\x9bx");
     }
 }

@@ -4,10 +4,11 @@ use crate::{
     CommandError, ExitCode, Loaded, Session,
     error::About,
     event::{Event, Sink, Work},
+    inspect::text::number_of,
     load::root_names,
     pack::StorePlace,
 };
-use firn_core::{Proven, ProvenPath, StorePath};
+use firn_core::{Proven, ProvenPath, StoreDir, StorePath};
 use firn_store::{
     Environment,
     daemon::{self, DaemonError, SessionOptions, StoreUrl},
@@ -16,6 +17,7 @@ use firn_store::{
     root::{RootPlace, RootRequest},
 };
 use std::{
+    io::Read,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -62,32 +64,20 @@ pub struct Imported {
     pub round_trips: u32,
 }
 
+impl Imported {
+    /// How many paths came, or would come, and how many were there.
+    pub(crate) fn counts(&self, verb: &str) -> String {
+        let were = if self.present == 1 { "was" } else { "were" };
+        format!("{} {verb}, {} {were} there", number_of(self.added, "path"), self.present)
+    }
+}
+
 impl ImportRequest {
     /// Refuses a closure with another root than the one expected.
     pub fn check_expected(&self, loaded: &Loaded) -> Result<(), CommandError> {
         let Some(expected) = &self.expect else { return Ok(()) };
         let closure = &loaded.closure;
-        // What names a readable file holds the root; a root itself names none, unless it is in the store.
-        let looks_like_root = closure.store_dir().parse(expected.trim().as_bytes()).is_ok_and(|p| p.is_derivation());
-        let text = if looks_like_root {
-            expected.clone()
-        } else {
-            let read = std::fs::read_to_string(expected);
-            read.map_err(|error| CommandError::new(ExitCode::Usage, error).about(format!("--expect {expected}")))?
-        };
-        let wanted = text.trim();
-        match closure.roots() {
-            [root] if closure.store_dir().display(root) == wanted || root.as_str() == wanted => Ok(()),
-            roots => {
-                let found: Vec<String> = roots.iter().map(|r| closure.store_dir().display(r)).collect();
-                Err(CommandError::new(
-                    ExitCode::Unexpected,
-                    format!("its root is {}, expected {wanted}", found.join(", ")),
-                )
-                .about(&loaded.source)
-                .hint("nothing was written; get the right file, or check what --expect names"))
-            }
-        }
+        is_root(expected, closure.store_dir(), closure.roots()).map_err(|error| error.about(&loaded.source))
     }
 
     pub(crate) fn root_requests(&self, closure: &Proven) -> Vec<RootRequest> {
@@ -108,6 +98,55 @@ impl ImportRequest {
         };
         let requests = closure.roots().iter().enumerate();
         requests.map(|(n, root)| RootRequest { place: place(n), target: root.clone() }).collect()
+    }
+}
+
+/// Longest file that `--expect` may name, in bytes.
+const MAX_EXPECT: u64 = 8192;
+
+/// The root that `--expect` names: a path of a derivation with or without its store directory, a path that is built, else
+/// what a file holds.
+pub(crate) fn expected_root(expected: &str, store_dir: &StoreDir) -> Result<String, CommandError> {
+    let text = expected.trim();
+    // What names a readable file holds the root; a root itself names none, unless it is in the store.
+    let is_built = || store_dir.parse(text.as_bytes()).is_ok() && Path::new(text).is_dir();
+    if store_path(text).is_some_and(|path| path.is_derivation()) || is_built() {
+        return Ok(text.to_owned());
+    }
+    let wrong = |error: CommandError| error.hint(EXPECT_HINT).about(format!("--expect {expected}"));
+    let mut held = Vec::new();
+    let read = std::fs::File::open(text).and_then(|file| file.take(MAX_EXPECT + 1).read_to_end(&mut held));
+    read.map_err(|error| wrong(CommandError::new(ExitCode::Usage, error)))?;
+    let root = std::str::from_utf8(&held).ok().filter(|text| text.len() as u64 <= MAX_EXPECT).map(str::trim);
+    match root.filter(|root| store_path(root).is_some()) {
+        Some(root) => Ok(root.to_owned()),
+        None => Err(wrong(CommandError::new(ExitCode::Usage, "this file holds no root"))),
+    }
+}
+
+const EXPECT_HINT: &str = "a root is one path such as /nix/store/...-nixos-system-web.drv, which firn pack and firn verify \
+                           print; a file must hold that and nothing else";
+
+/// A store path, as a text names it with or without its directory.
+fn store_path(text: &str) -> Option<StorePath> {
+    let (dir, name) = text.rsplit_once('/').map_or((None, text), |(dir, name)| (Some(dir), name));
+    if dir.is_some_and(|dir| StoreDir::new(dir).is_err()) {
+        return None;
+    }
+    StorePath::from_base_name(name.as_bytes()).ok()
+}
+
+/// Refuses any roots but the one that `--expect` names.
+pub(crate) fn is_root(expected: &str, store_dir: &StoreDir, roots: &[StorePath]) -> Result<(), CommandError> {
+    let wanted = expected_root(expected, store_dir)?;
+    match roots {
+        [root] if store_dir.display(root) == wanted || root.as_str() == wanted => Ok(()),
+        roots => {
+            let found: Vec<String> = roots.iter().map(|root| store_dir.display(root)).collect();
+            let text = format!("its root is {}, expected {wanted}", found.join(", "));
+            Err(CommandError::new(ExitCode::Unexpected, text)
+                .hint("nothing was written; get the right file, or check what --expect names"))
+        }
     }
 }
 
@@ -300,4 +339,33 @@ fn missing_in_folder(closure: &Proven, root: &Path) -> Result<Imported, CommandE
         links: Vec::new(),
         round_trips: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_expect_names_is_a_root_or_holds_one() {
+        const ROOT: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-web.drv";
+        let base = ROOT.rsplit('/').next().unwrap();
+        assert_eq!(expected_root(ROOT, &StoreDir::default()).unwrap(), ROOT);
+        assert_eq!(expected_root(base, &StoreDir::default()).unwrap(), base);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("root");
+        let held = |text: &[u8]| {
+            std::fs::write(&file, text).unwrap();
+            expected_root(file.to_str().unwrap(), &StoreDir::default())
+        };
+        assert_eq!(held(format!("{ROOT}\n").as_bytes()).unwrap(), ROOT);
+        let two = format!("{ROOT}\n{ROOT}\n");
+        for wrong in [&b""[..], b"\x1b[2J", b"\xff\xfe", two.as_bytes(), &[b' '; 9000]] {
+            let error = held(wrong).unwrap_err();
+            assert_eq!(
+                (error.code(), error.to_string().ends_with(": this file holds no root")),
+                (ExitCode::Usage, true)
+            );
+        }
+        assert_eq!(expected_root("/nosuch", &StoreDir::default()).unwrap_err().code(), ExitCode::Usage);
+    }
 }

@@ -28,7 +28,7 @@ pub use decode::{DecodeError, DecodeOptions, Decoded, decode, decode_sources};
 pub use delta::{decode_delta, encode_delta};
 pub use encode::{EncodeError, EncodeOptions, Encoded, encode};
 pub use error::{About, CommandError, io_code};
-pub use event::{Event, Silent, Sink, Work};
+pub use event::{Event, Silent, Sink, Work, plain};
 pub use exit_code::ExitCode;
 pub use import::{ImportRequest, Imported, StoreTarget};
 pub use input::{Compression, Content, Input, InputError, Position, Source, UnpackError, WrongKind};

@@ -40,12 +40,6 @@ impl Session<'_> {
         Bases { named: base.clone(), folder: base_dir.clone(), store: store.cloned(), ..Bases::default() }
     }
 
-    /// Reads a whole input and proves what it holds, a delta with a base that was named. `target` is what the command writes.
-    pub fn load(&self, source: Source, target: Option<&Path>) -> Result<Loaded, CommandError> {
-        let spool = self.spool(target)?;
-        self.load_from(source, spool, &self.bases(None))
-    }
-
     fn load_from(&self, source: Source, mut spool: FileSpool, bases: &Bases) -> Result<Loaded, CommandError> {
         let input = self.open(source)?;
         let source = input.source().clone();
@@ -53,7 +47,8 @@ impl Session<'_> {
         Ok(Loaded { closure, spool, front, source })
     }
 
-    /// As [`Session::load`], of `FILE` or of one host of it, `FILE#HOST`. The base of a delta may be in `store`.
+    /// Reads a whole input, `FILE` or one host of it, `FILE#HOST`, and proves what it holds. The base of a delta may be named,
+    /// or in `store`.
     pub fn load_host(&self, file: &Path, store: Option<&StoreTarget>) -> Result<Loaded, CommandError> {
         self.load_with(file, None, &self.bases(store))
     }
@@ -70,13 +65,16 @@ impl Session<'_> {
         let mut loaded = self.load_from(source, spool, bases)?;
         let Some(host) = host else { return Ok(loaded) };
         let roots = loaded.closure.roots();
-        let fits = |root: &&StorePath| root_name(root) == host || system_host(root.name()) == Some(host.as_str());
-        let Some(root) = roots.iter().find(fits).cloned() else {
-            let names: Vec<&str> = roots.iter().map(root_name).collect();
+        let names = root_names(roots);
+        let fits = |(root, name): &(&StorePath, &String)| {
+            **name == host || root_name(root) == host || root.name().trim_end_matches(".drv") == host
+        };
+        let Some((root, _)) = roots.iter().zip(&names).find(fits) else {
             return Err(CommandError::new(ExitCode::Absent, format!("there is no host {host:?} in it"))
                 .hint(format!("it holds {}", names.join(", ")))
                 .about(&loaded.source));
         };
+        let root = root.clone();
         loaded.closure = loaded.closure.restrict(vec![root])?;
         Ok(loaded)
     }

@@ -71,6 +71,8 @@ impl Output {
 
     fn beside(target: PathBuf) -> io::Result<Sink> {
         let dir = folder(&target);
+        std::fs::metadata(dir)
+            .map_err(|error| io::Error::new(error.kind(), format!("there is no folder {}: {error}", dir.display())))?;
         let nameless = rustix::fs::openat(
             CWD,
             dir,
@@ -86,7 +88,8 @@ impl Output {
                     .prefix(".firn-")
                     .permissions(std::fs::Permissions::from_mode(0o666))
                     .tempfile_in(dir)
-                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))?;
+                    // Its text names a file that nobody asked for.
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {}", dir.display(), error.kind())))?;
                 Ok(Sink::Named { file, target })
             }
         }
@@ -180,6 +183,15 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&target).unwrap(), text);
         }
         assert_eq!(names(dir.path()), ["web.firn"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named_and_no_file_of_our_own() {
+        let dir = tempfile::tempdir().unwrap().path().join("absent");
+        let error = Output::create(&dir.join("web.firn")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let text = error.to_string();
+        assert!(text.contains(dir.to_str().unwrap()) && !text.contains(".firn"), "{text}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use crate::{
     CommandError, ExitCode, ImportRequest, Loaded, Session, StoreTarget,
     event::{Event, Sink, Work},
-    import::{check_space, environment, import_daemon, is_local},
-    load::root_name,
+    import::{check_space, environment, import_daemon, is_local, is_root},
+    inspect::text::number_of,
+    load::root_names,
 };
 use firn_core::{Node, Spool, StoreDir, StorePath, derivation::Derivation};
 use firn_store::{
@@ -27,15 +28,42 @@ pub(crate) struct RealiseRequest {
     pub(crate) logs: bool,
 }
 
+impl RealiseRequest {
+    /// Refuses another root than the one expected.
+    pub(crate) fn check_expected(&self, subject: &Subject) -> Result<(), CommandError> {
+        match (subject, &self.import.expect) {
+            (Subject::Loaded(loaded), _) => self.import.check_expected(loaded),
+            (Subject::Path(store_dir, root), Some(expected)) => {
+                let found = is_root(expected, store_dir, std::slice::from_ref(root));
+                found.map_err(|error| error.about(store_dir.display(root)))
+            }
+            (Subject::Path(..), None) => Ok(()),
+        }
+    }
+}
+
 /// What was realised.
 #[derive(Debug)]
 pub(crate) struct Realised {
-    /// Outputs that are there now, those called `out` only where there is one.
+    /// Outputs that are there now, of each root the one called `out` first.
     pub(crate) outputs: Vec<StorePath>,
     /// What had to be done.
     pub(crate) missing: Missing,
     /// The GC roots.
     pub(crate) links: Vec<PathBuf>,
+    /// Paths that were imported before.
+    pub(crate) added: u64,
+    /// Paths of the file that were there.
+    pub(crate) present: u64,
+}
+
+/// An output of a root.
+struct Output {
+    /// Number of the root.
+    root: usize,
+    /// Its name, `out` for a root that is no derivation.
+    name: String,
+    path: StorePath,
 }
 
 /// What to realise.
@@ -54,7 +82,7 @@ impl Subject {
         }
     }
 
-    fn roots(&self) -> Vec<StorePath> {
+    pub(crate) fn roots(&self) -> Vec<StorePath> {
         match self {
             Self::Loaded(loaded) => loaded.closure.roots().to_vec(),
             Self::Path(_, path) => vec![path.clone()],
@@ -62,7 +90,7 @@ impl Subject {
     }
 
     /// The text of a root that is a derivation.
-    fn derivation(&self, root: &StorePath) -> Option<Derivation> {
+    pub(crate) fn derivation(&self, root: &StorePath) -> Option<Derivation> {
         let text = match self {
             Self::Loaded(loaded) => {
                 let path = loaded.closure.paths().iter().find(|p| p.path() == root).filter(|p| p.is_derivation())?;
@@ -88,8 +116,8 @@ pub(crate) fn realise(
     };
     let store_dir = subject.store_dir().clone();
     let mut roots = Vec::new();
+    request.check_expected(subject)?;
     if let Subject::Loaded(loaded) = subject {
-        request.import.check_expected(loaded)?;
         // The link that a person named is for the result; the recipe is kept under the name of the host.
         let by_name = ImportRequest { out_link: None, ..request.import.clone() };
         roots = by_name.root_requests(&loaded.closure);
@@ -97,35 +125,48 @@ pub(crate) fn realise(
     let settings = settings(&request.settings, is_local(url), || Configuration::read(|name| std::env::var_os(name)));
     let options = SessionOptions { settings, roots, ..SessionOptions::default() };
     let mut store = daemon::Session::open(url, &environment(), &store_dir, options)?;
-    let mut links = Vec::new();
+    let (mut links, mut added, mut present) = (Vec::new(), 0, 0);
     if let Subject::Loaded(loaded) = subject {
         let imported = import_daemon(&mut store, loaded, &request.import, sink)?;
+        (added, present) = (imported.added, imported.present);
         if request.import.dry_run && imported.added > 0 {
-            sink.note(&format!("{} paths would be imported before: what is built is known then", imported.added));
-            return Ok(Realised { outputs: Vec::new(), missing: Missing::default(), links });
+            let paths = number_of(imported.added, "path");
+            sink.note(&format!("{paths} would be imported before: what is built is known then"));
+            return Ok(Realised { outputs: Vec::new(), missing: Missing::default(), links, added, present });
         }
-        sink.note(&format!("{} paths came, {} were there", imported.added, imported.present));
+        sink.note(&imported.counts("came"));
         links = imported.links;
     }
     let targets: Vec<String> = subject.roots().iter().map(|root| target(&store_dir, root)).collect();
     let mut quiet = |_: daemon::Event| {};
     let missing = store.missing(&targets, &mut quiet)?;
+    check_known(subject, &missing)?;
     announce(&missing, sink);
     if request.no_build && !missing.build.is_empty() {
         let mut error = CommandError::new(
             ExitCode::WouldBuild,
-            format!("{} derivations would have to be built, and --no-build forbids it", missing.build.len()),
+            format!(
+                "{} would have to be built, and --no-build forbids it",
+                number_of(missing.build.len() as u64, "derivation")
+            ),
         );
-        for path in missing.build.iter().take(20) {
+        for path in missing.build.iter().take(SHOWN) {
             error = error.hint(format!("not in any substituter: {path}"));
+        }
+        if let Some(more) = missing.build.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            error = error.hint(format!("and {more} more: -v lists all"));
         }
         return Err(error);
     }
     if request.import.dry_run {
-        return Ok(Realised { outputs: Vec::new(), missing, links });
+        return Ok(Realised { outputs: Vec::new(), missing, links, added, present });
     }
     if is_local(url) {
         check_space(Path::new(store_dir.as_str()), missing.nar_size)?;
+    }
+    if !request.import.no_root {
+        // What cannot be kept is not built.
+        store.check_places(&result_roots(&outputs(subject, &[]), request))?;
     }
     let results = build(&mut store, &targets, request.logs, sink)?;
     let outputs = outputs(subject, &results);
@@ -133,7 +174,7 @@ pub(crate) fn realise(
         links.extend(keep_results(&outputs, subject, url, request, sink)?);
     }
     store.close(&mut quiet)?;
-    Ok(Realised { outputs, missing, links })
+    Ok(Realised { outputs: outputs.into_iter().map(|output| output.path).collect(), missing, links, added, present })
 }
 
 /// Settings of the daemon: where the person sets one, the others are those of this machine's `nix.conf`, which hold for its
@@ -163,24 +204,46 @@ fn target(store_dir: &StoreDir, root: &StorePath) -> String {
     if root.is_derivation() { format!("{path}!*") } else { path }
 }
 
+/// Derivations that an error lists.
+const SHOWN: usize = 20;
+
+/// Refuses a derivation that was named by its path and is not in the store.
+fn check_known(subject: &Subject, missing: &Missing) -> Result<(), CommandError> {
+    match subject {
+        Subject::Path(store_dir, root) if missing.unknown.contains(root) => {
+            Err(CommandError::without_hints(ExitCode::Incomplete, "this derivation is not in the store")
+                .about(store_dir.display(root))
+                .hint("import the file that holds it: firn import FILE, or firn realise FILE"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a failed build is about, unless its message names it.
+fn failed_target<'a>(target: &'a str, message: &str) -> Option<&'a str> {
+    let path = target.split(['!', '^']).next().unwrap_or(target);
+    (!message.contains(path)).then_some(path)
+}
+
 /// Says what is built and what fetched, as Nix does before it begins.
 fn announce(missing: &Missing, sink: &dyn Sink) {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     if !missing.build.is_empty() {
-        sink.note(&format!("{} derivations will be built", missing.build.len()));
+        sink.note(&format!("{} will be built", number_of(missing.build.len() as u64, "derivation")));
         missing.build.iter().for_each(|path| sink.detail(&format!("  {path}")));
     }
     if !missing.substitute.is_empty() {
         sink.note(&format!(
-            "{} paths will be fetched ({:.1} MiB to download, {:.1} MiB unpacked)",
-            missing.substitute.len(),
+            "{} will be fetched ({:.1} MiB to download, {:.1} MiB unpacked)",
+            number_of(missing.substitute.len() as u64, "path"),
             mib(missing.download_size),
             mib(missing.nar_size)
         ));
         missing.substitute.iter().for_each(|path| sink.detail(&format!("  {path}")));
     }
     if !missing.unknown.is_empty() {
-        sink.warn(&format!("nothing is known of {} paths, {} among them", missing.unknown.len(), missing.unknown[0]));
+        let unknown = number_of(missing.unknown.len() as u64, "path");
+        sink.warn(&format!("nothing is known of {unknown}: {}", missing.unknown[0]));
     }
 }
 
@@ -212,7 +275,11 @@ fn build(
     let Some(failed) = results.iter().find(|result| !result.status.is_success()) else { return Ok(results) };
     // Later lines list outputs or repeat the log.
     let message = failed.message.trim().lines().next().unwrap_or_default().trim_end_matches(';').to_owned();
-    let mut error = CommandError::new(ExitCode::Build, message).about(&failed.target);
+    let about = failed_target(&failed.target, &message);
+    let mut error = CommandError::new(ExitCode::Build, message);
+    if let Some(path) = about {
+        error = error.about(path);
+    }
     for build in activities.failed_builds() {
         error = error.hint(format!("{} did not build", build.derivation));
         // With -L they were shown already.
@@ -239,52 +306,58 @@ fn short_name(derivation: &str) -> String {
     base.get(33..).unwrap_or(base).trim_end_matches(".drv").to_owned()
 }
 
-fn outputs(subject: &Subject, results: &[BuildResult]) -> Vec<StorePath> {
+/// All outputs of the roots, `out` first. Those that the results do not tell are told by the derivations.
+fn outputs(subject: &Subject, results: &[BuildResult]) -> Vec<Output> {
     let mut outputs = Vec::new();
-    for (root, result) in subject.roots().iter().zip(results) {
+    for (number, root) in subject.roots().iter().enumerate() {
         if !root.is_derivation() {
-            outputs.push(root.clone());
+            outputs.push(Output { root: number, name: "out".to_owned(), path: root.clone() });
             continue;
         }
-        let drv = subject.derivation(root).unwrap_or_default();
-        let mut known: Vec<(String, StorePath)> = result.outputs.clone();
+        let mut known = results.get(number).map(|result| result.outputs.clone()).unwrap_or_default();
         if known.is_empty() {
-            let paths = drv.outputs.iter().filter_map(|o| {
-                let path = subject.store_dir().parse(&o.path).ok()?;
-                Some((String::from_utf8_lossy(&o.name).into_owned(), path))
-            });
-            known.extend(paths);
+            let drv = subject.derivation(root).unwrap_or_default();
+            known.extend(drv.outputs.iter().filter_map(|output| {
+                let path = subject.store_dir().parse(&output.path).ok()?;
+                Some((String::from_utf8_lossy(&output.name).into_owned(), path))
+            }));
         }
-        match known.iter().find(|(name, _)| name == "out") {
-            Some((_, path)) => outputs.push(path.clone()),
-            None => outputs.extend(known.into_iter().map(|(_, path)| path)),
-        }
+        known.sort_by(|(a, _), (b, _)| (a != "out", a).cmp(&(b != "out", b)));
+        outputs.extend(known.into_iter().map(|(name, path)| Output { root: number, name, path }));
     }
     outputs
 }
 
+/// Where results are kept. Links are named as nix-build does: result, result-dev, result-2.
+fn result_roots(outputs: &[Output], request: &RealiseRequest) -> Vec<RootRequest> {
+    // Two systems of one host have links of their own.
+    let names = root_names(&outputs.iter().map(|output| output.path.clone()).collect::<Vec<_>>());
+    let place = |output: &Output, name: &str| match &request.import.out_link {
+        Some(link) => {
+            let mut name = link.file_name().unwrap_or_default().to_owned();
+            if output.root > 0 {
+                name.push(format!("-{}", output.root + 1));
+            }
+            if output.name != "out" {
+                name.push(format!("-{}", output.name));
+            }
+            RootPlace::Link(link.with_file_name(name))
+        }
+        None => RootPlace::Name(format!("{name}-result")),
+    };
+    let named = outputs.iter().zip(&names);
+    named.map(|(output, name)| RootRequest { place: place(output, name), target: output.path.clone() }).collect()
+}
+
 /// Roots for the results, made while the session that built them is open.
 fn keep_results(
-    outputs: &[StorePath],
+    outputs: &[Output],
     subject: &Subject,
     url: &StoreUrl,
     request: &RealiseRequest,
     sink: &dyn Sink,
 ) -> Result<Vec<PathBuf>, CommandError> {
-    let place = |number: usize, output: &StorePath| match &request.import.out_link {
-        Some(link) if number == 0 => RootPlace::Link(link.clone()),
-        Some(link) => {
-            let mut name = link.file_name().unwrap_or_default().to_owned();
-            name.push(format!("-{}", number + 1));
-            RootPlace::Link(link.with_file_name(name))
-        }
-        None => RootPlace::Name(format!("{}-result", root_name(output))),
-    };
-    let roots: Vec<RootRequest> = outputs
-        .iter()
-        .enumerate()
-        .map(|(n, output)| RootRequest { place: place(n, output), target: output.clone() })
-        .collect();
+    let roots = result_roots(outputs, request);
     if roots.is_empty() {
         sink.warn("the daemon does not say what was built, so no GC root keeps it");
         return Ok(Vec::new());
@@ -295,7 +368,8 @@ fn keep_results(
     let links = store.make_roots(&mut quiet)?;
     // A collector that has read the roots already, and not yet who uses what, would not know of either when we are gone:
     // one that runs is told of a temporary root.
-    store.add_temp_roots(outputs, &mut quiet)?;
+    let paths: Vec<StorePath> = outputs.iter().map(|output| output.path.clone()).collect();
+    store.add_temp_roots(&paths, &mut quiet)?;
     store.close(&mut quiet)?;
     Ok(links)
 }
@@ -303,6 +377,23 @@ fn keep_results(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_derivation_that_is_not_in_the_store_is_told_before_anything_is_built() {
+        let root = StorePath::from_base_name(b"0123456789abcdfghijklmnpqrsvwxyz-web.drv").unwrap();
+        let subject = Subject::Path(StoreDir::default(), root.clone());
+        assert!(check_known(&subject, &Missing::default()).is_ok());
+        let missing = Missing { unknown: vec![root], ..Missing::default() };
+        assert_eq!(check_known(&subject, &missing).unwrap_err().code(), ExitCode::Incomplete);
+    }
+
+    #[test]
+    fn a_failed_build_names_its_derivation_once() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-web.drv";
+        let target = format!("{path}!*");
+        assert_eq!(failed_target(&target, &format!("builder for '{path}' failed")), None);
+        assert_eq!(failed_target(&target, "out of memory"), Some(path));
+    }
 
     #[test]
     fn one_setting_does_not_take_the_others_from_the_daemon() {

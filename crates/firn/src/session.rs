@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Globals,
-    error::CommandError,
+    error::{CommandError, io_code},
     event::Sink,
     exit_code::ExitCode,
     input::{Input, Source},
@@ -50,8 +50,10 @@ impl<'a> Session<'a> {
     /// Hands out the writer of results.
     pub fn with_results(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), CommandError> {
         let mut out = self.results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        write(&mut **out).and_then(|()| out.flush()).map_err(mark_closed_pipe)?;
-        Ok(())
+        write(&mut **out).and_then(|()| out.flush()).map_err(|error| {
+            let error = mark_closed_pipe(error);
+            CommandError::new(io_code(&error, ExitCode::Output), error).about("standard output")
+        })
     }
 
     /// Opens an input.

@@ -33,6 +33,16 @@ struct State {
     failed: Option<DecodeError>,
     /// Nobody follows any more.
     stopped: bool,
+    /// Which frames of contents are wanted.
+    wanted: Wanted,
+}
+
+/// Which frames of contents are unpacked.
+enum Wanted {
+    All,
+    /// It will be said once the sections before them are read.
+    Undecided,
+    Some(Vec<bool>),
 }
 
 /// A frame's place in the spool.
@@ -62,8 +72,52 @@ impl Unpacking {
             }
             sections[place] = run;
         }
-        let state = Mutex::new(State { frames, failed: None, stopped: false });
+        let state = Mutex::new(State { frames, failed: None, stopped: false, wanted: Wanted::All });
         Ok(Self { sections, state, changed: Condvar::new() })
+    }
+
+    /// Frames of contents wait until [`Unpacking::want`] says which of them are needed.
+    pub(crate) fn undecided(self) -> Self {
+        self.lock().wanted = Wanted::Undecided;
+        self
+    }
+
+    /// Only frames with these contents are unpacked.
+    pub(crate) fn want(&self, contents: &[Blob]) {
+        let mut state = self.lock();
+        let frames = &state.frames[place_of(Section::Sources)];
+        let mut wanted = vec![false; frames.len()];
+        // Frames are in order of their places: nothing of them is unpacked yet.
+        for blob in contents.iter().filter(|blob| blob.len > 0) {
+            let first = frames.partition_point(|frame| frame.end <= blob.offset);
+            let end = blob.offset + blob.len;
+            let touched = frames.iter().zip(&mut wanted).skip(first).take_while(|(frame, _)| frame.at < end);
+            touched.for_each(|(_, wanted)| *wanted = true);
+        }
+        state.wanted = Wanted::Some(wanted);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether a frame is to be unpacked; one that is not counts as there.
+    fn takes(&self, place: usize, number: usize) -> bool {
+        let mut state = self.lock();
+        if place != place_of(Section::Sources) {
+            return true;
+        }
+        while matches!(state.wanted, Wanted::Undecided) && state.failed.is_none() && !state.stopped {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &state.wanted {
+            Wanted::Some(wanted) if wanted.get(number) == Some(&false) => {
+                let frame = &mut state.frames[place][number];
+                frame.at = frame.end;
+                drop(state);
+                self.changed.notify_all();
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Where a section is.
@@ -88,6 +142,7 @@ impl Unpacking {
     /// Says that nobody follows any more: the rest of the file is only read and checked.
     pub(crate) fn stop(&self) {
         self.lock().stopped = true;
+        self.changed.notify_all();
     }
 
     /// The first error of reading or unpacking, once all threads have ended.
@@ -120,13 +175,17 @@ impl Unpacking {
             let place = place_of(frame.header.section);
             let number = next[place];
             next[place] += 1;
+            let takes = self.takes(place, number);
             let state = self.lock();
             let (idle, failed) = (state.stopped, state.failed.is_some());
             drop(state);
             if failed {
                 return;
             }
-            if idle {
+            if !takes {
+                meter.add(frame.header.raw_bytes, 0);
+            }
+            if idle || !takes {
                 continue;
             }
             let share = budget.take(frame.header.memory_bytes(), options.threads);

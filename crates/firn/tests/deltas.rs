@@ -4,8 +4,9 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn file(name: &str) -> PathBuf {
@@ -134,6 +135,47 @@ fn a_damaged_file_in_a_folder_of_bases_hides_no_good_one() {
     fs::write(old.join("a-good.firn"), bytes).unwrap();
     let output = verify();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn deltas_that_lead_back_to_what_they_are_of_are_passed_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let (bases, delta) = (dir.path().join("bases"), dir.path().join("delta.firn"));
+    fs::create_dir(&bases).unwrap();
+    assert!(convert(&[&a], &b, &delta).status.success());
+    // Tried one inside the other there are more ways through them than anybody could wait for.
+    for n in 0..24 {
+        assert!(convert(&[&a], &a, &bases.join(format!("{n}.firn"))).status.success());
+    }
+    let verify = |arguments: &[&str]| firn(dir.path(), &[&["verify", "-q"], arguments].concat());
+    let output = verify(&["--base-dir", "bases", "delta.firn"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("is a delta of the same base"), "{said}");
+    assert!(convert(&[&b], &a, &bases.join("back.firn")).status.success());
+    assert_eq!(verify(&["--base-dir", "bases", "delta.firn"]).status.code(), Some(8));
+    let output = verify(&["--base", "bases/1.firn", "bases/1.firn"]);
+    assert_eq!(output.status.code(), Some(8), "{}", String::from_utf8_lossy(&output.stderr));
+    // Behind them, as a stream of stock Nix, is what is looked for.
+    assert!(convert(&[], &a, &bases.join("whole.export")).status.success());
+    assert!(verify(&["--base-dir", "bases", "delta.firn"]).status.success());
+    let output = verify(&["--base-dir", "nowhere", "delta.firn"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("nowhere: "), "{said}");
+}
+
+#[test]
+fn a_base_may_come_through_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = pair(dir.path());
+    let delta = dir.path().join("delta.firn");
+    assert!(convert(&[&a], &b, &delta).status.success());
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_firn"));
+    verify.args(["verify", "-q", "--base", "/dev/stdin"]).arg(&delta).stdin(Stdio::piped());
+    let mut verify = verify.spawn().unwrap();
+    verify.stdin.take().unwrap().write_all(&fs::read(&a).unwrap()).unwrap();
+    assert!(verify.wait().unwrap().success());
 }
 
 #[test]

@@ -5,13 +5,14 @@
 use clap::Parser;
 use firn::{Event, Session, Silent, Sink, cli::Cli};
 use firn_core::{
-    MemorySpool,
-    codec::Codec,
-    format::{FileReader, FileWriter, FrameHeader, Limits, PackedFrame},
+    MemorySpool, StorePath,
+    codec::{Codec, DICTIONARIES, Filter, Packed},
+    format::{FileReader, FileWriter, FrameHeader, Limits, PackedFrame, Section},
     hash,
 };
 use std::{
     fs,
+    io::Read,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -148,6 +149,99 @@ fn claiming(file: &[u8], claim: impl Fn(&mut FrameHeader)) -> Vec<u8> {
     let mut out = Vec::new();
     writer.finish(&header, &mut out).unwrap();
     out
+}
+
+/// The raw bytes of a section that has no patches.
+fn section(file: &[u8], section: Section) -> Vec<u8> {
+    let (mut reader, limits) = (FileReader::new(file, Limits::default()).unwrap(), Limits::default());
+    let mut raw = Vec::new();
+    while let Some(frame) = reader.next_frame().unwrap() {
+        if frame.header.section == section {
+            frame.unpack(&limits, DICTIONARIES).unwrap().read_to_end(&mut raw).unwrap();
+        }
+    }
+    raw
+}
+
+/// The file with these bytes as a section, stored, and with digests that fit.
+fn with_section(file: &[u8], section: Section, raw: &[u8]) -> Vec<u8> {
+    let mut reader = FileReader::new(file, Limits::default()).unwrap();
+    let header = reader.front().header.clone();
+    let mut writer = FileWriter::new(MemorySpool::new());
+    while let Some(frame) = reader.next_frame().unwrap() {
+        if frame.header.section != section {
+            writer.push(&frame).unwrap();
+        }
+    }
+    let packed = Packed { codec: Codec::Stored, filter: Filter::default(), bytes: raw.to_vec() };
+    writer.push(&PackedFrame::new(section, raw.len() as u64, packed)).unwrap();
+    let mut out = Vec::new();
+    writer.finish(&header, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn damage_is_told_of_the_section_that_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (file, base) = (at("f"), fixtures().join("../v1/page.firn"));
+    let page = fs::read(&base).unwrap();
+    let delta = fs::read(fixtures().join("../v1/deltas/page-server.firn")).unwrap();
+    let (names, hashes) = (section(&page, Section::SourceNames), section(&page, Section::Hashes));
+    let (records, travelled) = (section(&page, Section::Derivations), section(&delta, Section::Sources));
+    let sourceless = [Section::SourceNames, Section::Sources];
+    let sourceless = sourceless.iter().fold(page.clone(), |file, section| with_section(&file, *section, &[]));
+    let cases = [
+        (Section::SourceNames, with_section(&page, Section::SourceNames, &names[..names.len() - 1])),
+        // One content is like itself.
+        (Section::Copies, with_section(&page, Section::Copies, &[1, 2, 1])),
+        (Section::Copies, with_section(&page, Section::Copies, &[0x80])),
+        (Section::Hashes, with_section(&page, Section::Hashes, &hashes[1..])),
+        (Section::Hashes, with_section(&page, Section::Hashes, &[&hashes[..], b"h"].concat())),
+        (Section::Derivations, with_section(&page, Section::Derivations, &records[..records.len() - 1])),
+        // Four contents, of a closure that has two.
+        (Section::Origins, with_section(&delta, Section::Origins, &[2, 0, 2, 0, 0, 2, 3, 2, 1])),
+        // The one that is kept is of 16 bytes, this of 14.
+        (Section::Origins, with_section(&delta, Section::Origins, &[1, 0, 1, 2, 1, 1])),
+        (Section::Sources, with_section(&delta, Section::Sources, &travelled[1..])),
+        (Section::Sources, with_section(&delta, Section::Sources, &[&travelled[..], b"t"].concat())),
+        // Without sources nothing can be a copy.
+        (Section::Copies, with_section(&sourceless, Section::Copies, &[1, 0, 1])),
+    ];
+    for (number, (section, bytes)) in cases.into_iter().enumerate() {
+        fs::write(&file, bytes).unwrap();
+        let (code, said) = firn(&["verify", "--base", base.to_str().unwrap(), &file]);
+        assert_eq!(code, 5, "{number}: {said}");
+        assert!(said.contains(&format!("the section {section} is not right")), "{number}: {said}");
+    }
+}
+
+#[test]
+fn contents_and_copies_of_no_sources_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let path = path.to_str().unwrap();
+    let page = fs::read(fixtures().join("../v1/page.firn")).unwrap();
+    // The first derivation of the page needs no other path.
+    let mut records = section(&page, Section::Derivations);
+    records.truncate(records.windows(3).position(|bytes| bytes == [0x0b, 0, 0x0f]).unwrap());
+    let reader = FileReader::new(&page[..], Limits::default()).unwrap();
+    let mut header = reader.front().header.clone();
+    header.roots = vec![StorePath::from_base_name(b"h6rwy5a1n3gfwm4cj3779cfwsfrpirzg-zlib-1.2.tar.gz.drv").unwrap()];
+    (header.counts.derivations, header.counts.sources, header.counts.files) = (1, 0, 0);
+    let mut empty = Vec::new();
+    FileWriter::new(MemorySpool::new()).finish(&header, &mut empty).unwrap();
+    let good = with_section(&empty, Section::Hashes, &section(&page, Section::Hashes));
+    let good = with_section(&good, Section::Derivations, &records);
+    let verify = |bytes: &[u8]| {
+        fs::write(path, bytes).unwrap();
+        firn(&["verify", path])
+    };
+    assert_eq!(verify(&good), (0, String::new()));
+    for (section, bytes) in [(Section::Sources, &b"x"[..]), (Section::Copies, &[1, 0, 1])] {
+        let (code, said) = verify(&with_section(&good, section, bytes));
+        assert_eq!(code, 5, "{section}: {said}");
+    }
 }
 
 #[test]

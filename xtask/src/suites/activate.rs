@@ -148,6 +148,34 @@ const CASES: &[Case] = &[
         reverted,
     ),
     case(
+        "Cloop: a unit fails and is restarted all the time; reverted, and nothing of it is left",
+        "firn switch Cloop.export --settle 2s",
+        23,
+        &["REVERTED", "loop.service"],
+        reverted,
+    ),
+    case(
+        "Cagain: a unit fails after 3 s and is restarted; reverted",
+        "firn switch Cagain.export",
+        23,
+        &["REVERTED", "again.service"],
+        reverted,
+    ),
+    case(
+        "Calways: the same, by a unit that is restarted after a good end as well; reverted",
+        "firn switch Calways.export",
+        23,
+        &["REVERTED", "again.service"],
+        reverted,
+    ),
+    case(
+        "Cjob: what a timer started fails when the settle time is over; reverted",
+        "firn switch Cjob.export --settle 1s",
+        23,
+        &["REVERTED", "job.service"],
+        reverted,
+    ),
+    case(
         "C4sure: a unit does not start, and is in no state that tells; reverted",
         "firn switch C4sure.export --settle 0s",
         23,
@@ -320,7 +348,8 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         },
     );
     if everything {
-        let tell: [fn(&Scene, &Host<'_>) -> Result<()>; 3] = [served, |_, host| once(host), |_, host| dead(host)];
+        let tell: [fn(&Scene, &Host<'_>) -> Result<()>; 4] =
+            [served, |_, host| once(host), |_, host| dead(host), |_, host| special(host)];
         for ((name, host), tell) in ALONE.iter().zip(tell) {
             checks.check(name, || tell(scene, &scene.bed.host_like(&template, host)?));
         }
@@ -362,10 +391,11 @@ pub(super) fn names_real() -> Vec<String> {
 }
 
 /// Stories that are no switches, on hosts of their own.
-const ALONE: [(&str, &str); 3] = [
+const ALONE: [(&str, &str); 4] = [
     ("G: done once a server has the source", "g"),
     ("boot --once of K: once, then A; confirmed, K stays", "k"),
     ("boot --once of Kdead: it does not boot, and A is back", "kd"),
+    ("boot --once of S while a specialisation runs: S itself boots, and is confirmed", "s"),
 ];
 
 /// Names of the checks on trixie, after that of the suite.
@@ -476,4 +506,17 @@ fn dead(host: &Host<'_>) -> Result<()> {
     ensure!(seen.runs == "A" && seen.boots == "A" && seen.profile == "1=A", "{seen}");
     host.root("firn recover")?.ok()?;
     reverted().expect(host, "recovered")
+}
+
+/// Boot loaders start a system without its specialisation, whatever runs.
+fn special(host: &Host<'_>) -> Result<()> {
+    host.root("cd; firn switch A.firn --specialisation debug --settle 0s")?.ok()?;
+    host.root("cd; firn boot --once S.export")?.ok()?;
+    host.cut_power()?;
+    host.boot()?;
+    ensure!(host.root("firn status")?.ok()?.contains("booted once, NOT CONFIRMED"), "it is not told as booted once");
+    let hint = host.root("cd; firn switch B.firn")?;
+    ensure!(hint.stderr.contains("firn confirm makes it what boots"), "{}", hint.stderr);
+    host.root("firn confirm")?.ok()?;
+    Observed::settled(&["A", "S"], "done").expect(host, "confirmed")
 }

@@ -23,11 +23,22 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
         Ok(())
     });
     desk.carry("/root/web.firn", &web, "/home/alice/web.firn")?;
+    checks.check("where no link can be made nothing is imported", || {
+        let paths = || web.root("ls /nix/store | wc -l")?.ok();
+        let before = paths()?;
+        web.alice("firn import web.firn --out-link /etc/web")?.fails_with(15)?;
+        ensure!(paths()? == before, "something was imported");
+        Ok(())
+    });
     checks.step("alice imports it", || web.alice("firn import web.firn")?.ok())?;
     checks.check("a collector that runs at once keeps it", || {
         let before = web.root("nix-store --gc >/dev/null 2>&1; ls /nix/store")?.ok()?;
         ensure!(before.contains(root.trim_start_matches("/nix/store/")), "{root} is gone");
         Ok(())
+    });
+    checks.check("where no link can be made nothing is built", || {
+        web.alice("touch taken; firn realise web.firn --out-link taken")?.fails_with(15)?;
+        web.root(&format!("! test -e {output}"))?.ok().map(drop)
     });
     checks.check("alice realises it, in the sandbox, to the same output", || {
         let built = web.alice("firn realise web.firn")?.ok()?;
@@ -41,6 +52,17 @@ pub(super) fn run(scene: &Scene, checks: &mut Checks) -> Result<()> {
     checks.check("the output has a root of hers", || {
         web.root("nix-store --gc >/dev/null 2>&1")?.ok()?;
         web.root(&format!("test -e {output}/bin/switch-to-configuration"))?.ok().map(drop)
+    });
+    checks.check("all outputs are built, printed and kept", || {
+        let two = r#"derivation {
+            name = "two"; system = builtins.currentSystem; outputs = [ "out" "dev" ];
+            builder = ./tools/bash; args = [ "-c" "echo >$out; echo >$dev" ];
+        }"#;
+        desk.root(&format!("cd; echo '{two}' >two.nix; firn pack -q --file two.nix -o two.firn"))?.ok()?;
+        let printed = desk.root("cd; firn realise -q two.firn --out-link two")?.ok()?;
+        let kept = desk.root("cd; readlink two two-dev")?.ok()?;
+        ensure!(printed == kept && printed.ends_with("-two-dev"), "printed {printed}, kept {kept}");
+        Ok(())
     });
     let far = scene.bed.host(scene.release, "far")?;
     checks.check("over ssh, from desk into a host with stock Nix alone", || {

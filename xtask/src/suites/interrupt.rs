@@ -51,6 +51,8 @@ const STORIES: &[Story] = &[
     ("a specialisation: it runs, the base boots, and it is kept", specialisation),
     ("cut off by D1 and without power: A boots", lost_and_cut),
     ("an import that was cut left damaged paths: deleted, or sent again where something keeps them", damaged),
+    ("rollback only says its steps, by sudo goes back, and after a test too; a bad config.toml is no obstacle", back),
+    ("a derivation and a built system are guarded as a file is", no_file),
     ("another file on standard input; --expect of another root is refused", expected),
 ];
 
@@ -328,6 +330,56 @@ fn wrong_host(_: &Bed, host: &Host<'_>) -> Result<()> {
     says(host.root("cd; firn switch B.firn --settle 0s")?, 22, &["h1", "other", "--force-host"])?;
     a("-").expect(host, "refused")?;
     host.root("cd; firn switch B.firn --settle 0s --force-host")?.ok()?;
+    lasts(host, &b())
+}
+
+fn back(_: &Bed, host: &Host<'_>) -> Result<()> {
+    host.root("cd; firn switch B.firn --settle 0s")?.ok()?;
+    host.root("firn rollback --dry-run")?.ok()?;
+    b().expect(host, "said only")?;
+    says(host.ssh("alice", "firn rollback --settle 0s")?, 22, &["--elevate"])?;
+    let refused = "NIX_SUDOOPTS=--no-such-option firn rollback --settle 0s --elevate sudo";
+    says(host.ssh("alice", refused)?, 22, &["sudo did not make firn root", "nothing was changed"])?;
+    b().expect(host, "refused")?;
+    host.ssh("alice", "firn rollback --settle 0s --elevate sudo --no-confirm")?.ok()?;
+    let is_a = |when| {
+        let seen = Observed::of(host)?;
+        ensure!(seen.agrees() && seen.runs == "A", "{when}: {seen}");
+        Ok(())
+    };
+    is_a("by sudo")?;
+    host.root("cd; firn test B.firn --settle 0s; mkdir -p /etc/firn; echo nonsense >/etc/firn/config.toml")?.ok()?;
+    says(host.root("cd; firn switch B.firn --settle 0s")?, 22, &["config.toml", "nothing was changed"])?;
+    says(host.root("firn rollback --settle 0s")?, 0, &["config.toml", "going back without it"])?;
+    is_a("after a test")?;
+    host.cut_power()?;
+    host.boot()?;
+    is_a("after a power cut")
+}
+
+fn no_file(_: &Bed, host: &Host<'_>) -> Result<()> {
+    let switch = |what: &str, more: &str| {
+        host.root(&format!(
+            "cd; drv=$(firn import -q B.firn); out=$(nix-store -q --outputs $drv); other=$(firn import -q arm.firn)
+             firn switch --settle 0s {what} {more}"
+        ))
+    };
+    host.root("hostname other")?.ok()?;
+    for what in ["$drv", "$out"] {
+        says(switch(what, "")?, 22, &["h1", "other", "--force-host"])?;
+    }
+    host.root("hostname h1")?.ok()?;
+    for what in ["$drv", "$out"] {
+        says(switch(what, "--expect $other")?, 9, &["B"])?;
+    }
+    says(switch("$other", "")?, 22, &["aarch64-linux", "--force-system"])?;
+    says(switch("$out", "--store ssh-ng://far")?, 22, &["ssh-ng://far"])?;
+    says(host.root("firn confirm")?, 22, &["nothing"])?;
+    let seen = Observed::of(host)?;
+    ensure!(seen.agrees() && seen.runs == "A", "{seen}");
+    for what in ["$drv", "$out"] {
+        switch(what, "--expect $drv")?.ok()?;
+    }
     lasts(host, &b())
 }
 

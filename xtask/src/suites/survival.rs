@@ -49,7 +49,16 @@ const LINES: &[Line] = &[
     Line {
         what: "units that fail, at once or later; own checks that fail",
         left: "the old system; units that failed before or may fail are nobody's fault",
-        checks: &["activate: C4", "activate: O, O2", "activate: a check of", "interrupt: a unit that fails again"],
+        checks: &[
+            "activate: C4",
+            "activate: Cloop",
+            "activate: Cagain",
+            "activate: Calways",
+            "activate: Cjob",
+            "activate: O, O2",
+            "activate: a check of",
+            "interrupt: a unit that fails again",
+        ],
     },
     Line {
         what: "a boot loader that cannot be written, a full `/boot`",

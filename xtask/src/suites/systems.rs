@@ -13,8 +13,8 @@ use crate::workspace;
 
 /// Systems of tests/testbed/nix that can be built.
 const BUILT: &[&str] = &[
-    "A", "B", "C1", "C1b", "C2", "C4", "C4late", "C4sure", "C5", "C5deaf", "C100", "Cdie", "D1", "D2", "D3", "D4", "K",
-    "Kdead", "O", "O2", "R",
+    "A", "B", "C1", "C1b", "C2", "C4", "C4late", "C4sure", "C5", "C5deaf", "C100", "Cagain", "Calways", "Cdie", "Cjob",
+    "Cloop", "D1", "D2", "D3", "D4", "K", "Kdead", "O", "O2", "R", "S",
 ];
 
 /// Those of which some derivation does not build, or has to be built where it is switched to.

@@ -3,7 +3,7 @@
 use super::name::parse_name;
 use crate::{Blob, Node, ProvenPath, Spool, StoreDir, StorePath};
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     io,
 };
 
@@ -23,12 +23,36 @@ struct Entry {
     inputs: Vec<usize>,
 }
 
+/// The derivations, from the roots down by names: two systems that are much alike have them in much the same order, so that
+/// of several that are as likely the one at the same place is taken.
+fn from_the_roots<'p>(roots: &[StorePath], paths: &'p [ProvenPath]) -> Vec<&'p ProvenPath> {
+    let derivations = paths.iter().filter(|path| path.is_derivation());
+    let by_path: HashMap<&StorePath, &ProvenPath> = derivations.map(|path| (path.path(), path)).collect();
+    let by_name = |path: &&'p ProvenPath| (path.path().name(), path.path());
+    let mut rest: Vec<&ProvenPath> = by_path.values().copied().collect();
+    rest.sort_by_key(by_name);
+    rest.reverse();
+    rest.extend(roots.iter().rev().filter_map(|root| by_path.get(root)));
+    let (mut seen, mut order) = (HashSet::with_capacity(rest.len()), Vec::with_capacity(rest.len()));
+    while let Some(path) = rest.pop() {
+        if !seen.insert(path.path()) {
+            continue;
+        }
+        order.push(path);
+        let mut inputs: Vec<&ProvenPath> =
+            path.references().iter().filter_map(|input| by_path.get(input).copied()).collect();
+        inputs.sort_by_key(by_name);
+        rest.extend(inputs.into_iter().rev());
+    }
+    order
+}
+
 impl<'a> Side<'a> {
-    /// Takes the derivations among `paths`, in any order; what they refer to and is no derivation counts as a source.
+    /// Takes the derivations among `paths`, whose order means nothing; what they refer to and is no derivation counts as a source.
     pub fn new(store_dir: &StoreDir, roots: &[StorePath], paths: &[ProvenPath], spool: &'a dyn Spool) -> Self {
         let mut derivations = Vec::new();
         let mut references: Vec<&[StorePath]> = Vec::new();
-        for path in paths.iter().filter(|path| path.is_derivation()) {
+        for path in from_the_roots(roots, paths) {
             let Node::Regular { contents, .. } = path.content() else { continue };
             derivations.push(Entry { path: path.path().clone(), text: *contents, inputs: Vec::new() });
             references.push(path.references());

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::derivation::Derivation;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
 };
 
@@ -36,10 +36,11 @@ pub struct Kinds<'a> {
 }
 
 impl<'a> Kinds<'a> {
-    /// Looks for what `etc` refers to.
+    /// Looks for what `etc` refers to; that of a specialisation is no /etc of the system itself.
     pub fn new(side: &'a Side<'a>) -> io::Result<Self> {
         let mut kinds = Self { side, files: HashSet::new(), targets: HashMap::new() };
-        for etc in (0..side.len()).filter(|number| side.name(*number) == "etc") {
+        let own = own(side);
+        for etc in own.into_iter().filter(|number| side.name(*number) == "etc") {
             let told = called::files_of_etc(&Derivation::parse(&side.text(etc)?).unwrap_or_default());
             // The path in the store, without what of it is taken.
             let start = side.store_dir().as_str().len() + 1;
@@ -104,6 +105,18 @@ impl<'a> Kinds<'a> {
             Kind::Part
         })
     }
+}
+
+/// What the roots lead to, in order of numbers, but not through another system.
+fn own(side: &Side<'_>) -> BTreeSet<usize> {
+    let (mut stack, mut own) = (side.roots().to_vec(), BTreeSet::new());
+    while let Some(number) = stack.pop() {
+        if own.insert(number) {
+            let inputs = side.inputs(number).iter();
+            stack.extend(inputs.filter(|input| !side.name(**input).starts_with("nixos-system-")));
+        }
+    }
+    own
 }
 
 /// Whether a name is that of a package: it has a version, and is neither a step to the compiler nor a hook of builds.

@@ -110,6 +110,22 @@ fn a_unit_that_changes_is_the_cause_and_shows_its_text() {
 }
 
 #[test]
+fn a_file_of_a_specialisation_is_none_of_the_system() {
+    let mut store = Store::default();
+    let mut system = |name: &str, specialisations: &[usize]| {
+        let file = store.drv(&format!("{name}.conf"), &[], &[]);
+        let etc = store.drv("etc", &[file], &[]);
+        (store.drv(&format!("nixos-system-{name}"), &[&[etc][..], specialisations].concat(), &[]), file)
+    };
+    let (special, other) = system("special", &[]);
+    let (_, file) = system("web", &[special]);
+    let side = store.side();
+    let kinds = Kinds::new(&side).unwrap();
+    let kind = |number: usize| kinds.of(side.number(store.paths[number].path()).unwrap()).unwrap();
+    assert_eq!((kind(file), kind(other)), (Kind::File, Kind::Part));
+}
+
+#[test]
 fn a_package_that_comes_is_added_and_changes_what_names_it() {
     let (old, new) = (system("bash-5.0", "x", &[]), system("bash-5.0", "x", &["jq-1.6", "jq-fixup-hook-1.0"]));
     let (own, inputs, packages) = told(&old, &new);
@@ -130,6 +146,39 @@ fn several_versions_of_a_name_are_paired_by_likeness_and_told_together() {
         (&packages[0].old[..], &packages[0].new[..]),
         (&["2.7.16".into(), "3.7.4".into()][..], &["2.7.17".into(), "3.7.5".into()][..])
     );
+}
+
+#[test]
+fn the_order_of_the_paths_means_nothing() {
+    /// Fetches of one name and many texts.
+    fn fetches(version: &str) -> Store {
+        let mut store = Store::default();
+        let inputs: Vec<usize> =
+            (0..20).map(|n| store.drv("source", &[], &[("url", &format!("{version}/{n}"))])).collect();
+        store.drv("nixos-system-web-19.09", &inputs, &[]);
+        store
+    }
+    let (old, new) = (fetches("1"), fetches("2"));
+    let pairs = |new: &Store| {
+        let (old, new) = (old.side(), new.side());
+        let difference = Difference::new(&old, &new).unwrap();
+        let paths = |pair: &Pair| (old.path(pair.old).clone(), new.path(pair.new).clone());
+        difference.pairs.iter().map(paths).collect::<std::collections::BTreeSet<_>>()
+    };
+    let root = new.paths.last().unwrap().path().clone();
+    let mut reversed = Store { spool: MemorySpool::new(), paths: Vec::new() };
+    for path in new.paths.iter().rev() {
+        let Node::Regular { contents, .. } = path.content() else { panic!() };
+        let content = Node::file(reversed.spool.put(&new.spool.get(*contents).unwrap()).unwrap());
+        let (path, references) = (path.path().clone(), path.references().to_vec());
+        let claimed = ClaimedPath { path, references, content, deriver: None, signatures: Vec::new() };
+        reversed.paths.push(claimed.prove(&StoreDir::default(), &reversed.spool).unwrap());
+    }
+    let last = reversed.paths.iter().position(|path| *path.path() == root).unwrap();
+    let end = reversed.paths.len() - 1;
+    reversed.paths.swap(last, end);
+    assert_eq!(pairs(&new), pairs(&reversed));
+    assert_eq!(pairs(&new).len(), 21);
 }
 
 #[test]

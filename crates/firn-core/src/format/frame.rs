@@ -1,15 +1,13 @@
 //! Frames: the unit that is packed, checked and unpacked by itself.
 
-use super::{
-    FormatError, FramePosition, Limits, Section,
-    wire::{Cursor, put_varint},
-};
+use super::{FormatError, FramePosition, Limits, Section, wire::Cursor};
 use crate::{
     codec::{
         Codec, CodecError, Dictionary, Edit, EditOf, Filter, FilterReader, FramePolicy, LzmaWindow, Packed, PatchOf,
         pack_edit, pack_patch, unpack_edit, unpack_patch,
     },
     hash::{Sha256, sha256},
+    leb128,
 };
 use std::io::{self, Read};
 
@@ -207,9 +205,9 @@ pub(super) fn put_codec(out: &mut Vec<u8>, codec: Codec, filter: Filter) {
         Codec::Edit { from, len, memory_mib } => (6, &[from, len, memory_mib.into()]),
     };
     let number = number + CODECS * filter.bits();
-    put_varint(out, number << 2 | parameters.len() as u64);
+    leb128::put(out, number << 2 | parameters.len() as u64);
     for parameter in parameters {
-        put_varint(out, *parameter);
+        leb128::put(out, *parameter);
     }
 }
 

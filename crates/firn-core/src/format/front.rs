@@ -5,9 +5,12 @@ use super::{
     frame::{check_memory, check_raw, put_codec, take_codec},
     header::{field, put_field},
     version,
-    wire::{Counted, Cursor, put_varint},
+    wire::{Counted, Cursor},
 };
-use crate::hash::{Sha256, sha256};
+use crate::{
+    hash::{Sha256, sha256},
+    leb128,
+};
 use std::io::Read;
 
 /// Bytes of the front's own digest that it keeps.
@@ -146,7 +149,7 @@ impl Front {
         let needed = frames.iter().map(|frame| version::needed_by(frame.section, frame.codec));
         let (version, release) = needed.max().unwrap_or(version::FIRST);
         image.extend([version.major.0, version.minor.0, release.major, release.minor]);
-        put_varint(&mut image, body.len() as u64);
+        leb128::put(&mut image, body.len() as u64);
         image.extend_from_slice(&body);
         let check = sha256(&image);
         image.extend_from_slice(&check[..CHECK_BYTES]);
@@ -175,12 +178,12 @@ fn read_magic<R: Read>(input: &mut Counted<R>) -> Result<Vec<u8>, FormatError> {
 fn put_table(frames: &[FrameHeader]) -> Vec<u8> {
     let mut out = Vec::new();
     for run in frames.chunk_by(|a, b| a.section == b.section) {
-        put_varint(&mut out, run[0].section.code() << 1 | 1);
-        put_varint(&mut out, run.len() as u64);
+        leb128::put(&mut out, run[0].section.code() << 1 | u64::from(run[0].section.is_required()));
+        leb128::put(&mut out, run.len() as u64);
         for frame in run {
             put_codec(&mut out, frame.codec, frame.filter);
-            put_varint(&mut out, frame.raw_bytes);
-            put_varint(&mut out, frame.packed_bytes);
+            leb128::put(&mut out, frame.raw_bytes);
+            leb128::put(&mut out, frame.packed_bytes);
             out.extend_from_slice(&frame.check);
         }
     }

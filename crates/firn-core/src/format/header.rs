@@ -2,9 +2,12 @@
 
 use super::{
     FormatError, Limits, Release, Section,
-    wire::{Cursor, put_bytes, put_varint},
+    wire::{Cursor, put_bytes},
 };
-use crate::store_path::{StoreDir, StorePath};
+use crate::{
+    leb128,
+    store_path::{StoreDir, StorePath},
+};
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -115,7 +118,7 @@ pub(super) mod field {
 
 /// Appends one field.
 pub(super) fn put_field(out: &mut Vec<u8>, number: u64, required: bool, value: &[u8]) {
-    put_varint(out, number << 1 | u64::from(required));
+    leb128::put(out, number << 1 | u64::from(required));
     put_bytes(out, value);
 }
 
@@ -169,7 +172,7 @@ impl Header {
         value.clear();
         let Counts { derivations, sources, files, trusted, text_bytes } = self.counts;
         for count in [derivations, sources, files, trusted, text_bytes] {
-            put_varint(&mut value, count);
+            leb128::put(&mut value, count);
         }
         put_field(out, field::COUNTS, true, &value);
         let Manifest { name, host, system, toplevel, machine_id: _ } = &self.manifest;
@@ -197,7 +200,7 @@ impl Header {
     fn put_base(&self, out: &mut Vec<u8>) {
         let Some(base) = &self.base else { return };
         let mut value = Vec::new();
-        put_varint(&mut value, base.layout);
+        leb128::put(&mut value, base.layout);
         let bit = |(bit, section): (usize, &Section)| u8::from(base.unchanged.contains(section)) << bit;
         value.push(UNCHANGED.iter().enumerate().map(bit).sum());
         for (root, own) in base.roots.iter().zip(self.roots.iter().map(Some).chain(std::iter::repeat(None))) {

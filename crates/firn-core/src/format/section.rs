@@ -11,6 +11,8 @@ pub enum Section {
     Copies,
     /// Which contents come from the base of a delta.
     Origins,
+    /// Paths of sources whose contents are many.
+    SourcePaths,
     /// Contents of the sources.
     Sources,
     /// Hashes that are not computable.
@@ -21,8 +23,15 @@ pub enum Section {
 
 impl Section {
     /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::SourceNames, Self::Copies, Self::Origins, Self::Sources, Self::Hashes, Self::Derivations];
+    pub const ALL: [Self; 7] = [
+        Self::SourceNames,
+        Self::Copies,
+        Self::Origins,
+        Self::SourcePaths,
+        Self::Sources,
+        Self::Hashes,
+        Self::Derivations,
+    ];
 
     /// Number in the frame table. The gaps are for later kinds.
     pub fn code(self) -> u64 {
@@ -30,10 +39,16 @@ impl Section {
             Self::SourceNames => 8,
             Self::Copies => 10,
             Self::Origins => 12,
+            Self::SourcePaths => 14,
             Self::Sources => 16,
             Self::Hashes => 24,
             Self::Derivations => 32,
         }
+    }
+
+    /// Whether a reader that does not know it has to refuse the file.
+    pub(super) fn is_required(self) -> bool {
+        self != Self::SourcePaths
     }
 
     pub(super) fn from_code(code: u64) -> Option<Self> {
@@ -46,6 +61,7 @@ impl Section {
             Self::SourceNames => "source-names",
             Self::Copies => "copies",
             Self::Origins => "origins",
+            Self::SourcePaths => "source-paths",
             Self::Sources => "sources",
             Self::Hashes => "hashes",
             Self::Derivations => "derivations",

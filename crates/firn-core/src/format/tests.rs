@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     codec::{Codec, EditOf, Encoding, FramePolicy},
     hash::sha256,
+    leb128,
     spool::MemorySpool,
     store_path::{StoreDir, StorePath},
 };
@@ -122,7 +123,7 @@ fn refusal(bytes: &[u8]) -> String {
 fn forge(fixed: [u8; 4], body: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&fixed);
-    wire::put_varint(&mut bytes, body.len() as u64);
+    leb128::put(&mut bytes, body.len() as u64);
     bytes.extend_from_slice(body);
     let check = sha256(&bytes);
     bytes.extend_from_slice(&check[..8]);
@@ -143,7 +144,7 @@ fn forge_fields(extra: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn forge_table(numbers: &[u64]) -> Vec<u8> {
     let mut table = Vec::new();
     for n in numbers {
-        wire::put_varint(&mut table, *n);
+        leb128::put(&mut table, *n);
     }
     table.extend_from_slice(&[0; 8]);
     forge_fields(|body| super::header::put_field(body, 10, true, &table))
@@ -344,7 +345,7 @@ fn claims_beyond_the_limits_are_refused_before_anything_is_read() {
     }
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&[1, 0, 0, 1]);
-    wire::put_varint(&mut bytes, huge);
+    leb128::put(&mut bytes, huge);
     assert_eq!(
         refusal(&bytes),
         "the file declares 9223372036854775808 bytes of header (byte 12), the limit is 4194304"

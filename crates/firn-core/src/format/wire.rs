@@ -1,43 +1,13 @@
 //! Numbers and byte strings of the front.
 
 use super::FormatError;
+use crate::leb128::{self, Partial};
 use std::io::{self, Read};
-
-/// Appends an unsigned LEB128 number in its shortest form.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
 
 /// Appends a length and bytes.
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
+    leb128::put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
-}
-
-/// Collects the bytes of a number; `None` while it goes on.
-#[derive(Default)]
-struct Varint {
-    value: u64,
-    shift: u32,
-}
-
-impl Varint {
-    fn push(&mut self, byte: u8) -> Result<Option<u64>, &'static str> {
-        let part = u64::from(byte & 0x7f);
-        if self.shift == 63 && part > 1 || self.shift > 63 {
-            return Err("a number does not fit into 64 bits");
-        }
-        if byte == 0 && self.shift > 0 {
-            return Err("a number is not in its shortest form");
-        }
-        self.value |= part << self.shift;
-        self.shift += 7;
-        Ok((byte < 0x80).then_some(self.value))
-    }
 }
 
 /// Bytes of the header that were read, checked and are now taken apart; knows where in the file it is.
@@ -78,7 +48,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, FormatError> {
-        let mut number = Varint::default();
+        let mut number = Partial::default();
         loop {
             let offset = self.offset;
             let [byte] = self.array()?;
@@ -160,7 +130,7 @@ impl<R: Read> Counted<R> {
 
     /// A number of the stream; its bytes are appended to `seen`.
     pub(super) fn varint(&mut self, seen: &mut Vec<u8>) -> Result<u64, FormatError> {
-        let mut number = Varint::default();
+        let mut number = Partial::default();
         loop {
             let offset = self.offset;
             let mut byte = [0];

@@ -4,8 +4,8 @@ use super::{
     RecipeError,
     input::Input,
     origins::{push_near, take_near},
-    token::push_number,
 };
+use crate::{format::Section, leb128};
 use std::io::Read;
 
 const LATER: &str = "contents that are like no earlier ones";
@@ -27,7 +27,10 @@ impl Originals {
 
     /// Reads the section of a recipe that has so many contents.
     pub(super) fn read(section: &mut dyn Read, contents: usize) -> Result<Self, RecipeError> {
-        let input = &mut Input::new(section);
+        Self::read_runs(&mut Input::new(section), contents).map_err(|error| error.in_section(Section::Copies))
+    }
+
+    fn read_runs(input: &mut Input<'_>, contents: usize) -> Result<Self, RecipeError> {
         let mut originals: Vec<u32> = Vec::with_capacity(contents);
         let mut expected = 0;
         while !input.is_at_end()? {
@@ -68,9 +71,9 @@ pub(super) fn write(like: &[Option<u32>]) -> Vec<u8> {
         let from = like[start].map_or(0, u64::from);
         let copied =
             (from..).zip(&like[start..]).take_while(|(next, other)| other.map(u64::from) == Some(*next)).count();
-        push_number(&mut out, alone as u64);
+        leb128::put(&mut out, alone as u64);
         push_near(&mut out, from, expected);
-        push_number(&mut out, copied as u64);
+        leb128::put(&mut out, copied as u64);
         (at, expected) = (start + copied, from + copied as u64);
     }
     out
@@ -78,7 +81,7 @@ pub(super) fn write(like: &[Option<u32>]) -> Vec<u8> {
 
 #[cfg(test)]
 #[path = "../../tests/page/mod.rs"]
-mod page;
+pub(super) mod page;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Bytes of a section, read one string at a time with a bound on each.
 
 use super::RecipeError;
+use crate::leb128::Partial;
 use std::io::Read;
 
 /// A buffered, counting reader of a section.
@@ -127,20 +128,12 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn number(&mut self) -> Result<u64, RecipeError> {
-        let (mut number, mut shift) = (0u64, 0);
+        let mut number = Partial::default();
         loop {
             let byte = self.byte()?;
-            if shift == 63 && byte > 1 {
-                return Err(self.error("a number is too large"));
+            if let Some(value) = number.push(byte).map_err(|what| self.error(what))? {
+                return Ok(value);
             }
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte == 0 && shift > 0 {
-                return Err(self.error("a number is longer than it must be"));
-            }
-            if byte < 0x80 {
-                return Ok(number);
-            }
-            shift += 7;
         }
     }
 

@@ -6,7 +6,9 @@
 mod alike;
 mod contents;
 mod copies;
+mod exceptions;
 pub(crate) mod hash_text;
+mod implied;
 mod input;
 mod keys;
 mod order;
@@ -14,6 +16,7 @@ mod origins;
 mod record_read;
 mod record_write;
 mod source_names;
+mod source_paths;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -22,6 +25,7 @@ mod write;
 
 use crate::{
     closure::{Address, ClosureError, ProvenPath},
+    format::Section,
     hash::{HashWriter, sha256},
     spool::Spool,
     store_path::{StoreDir, StorePath, StorePathError},
@@ -29,6 +33,7 @@ use crate::{
 pub use contents::{LARGE, Lane, Travelling};
 pub use origins::{OriginRun, Origins};
 pub use source_names::{PlaceAll, SourceDigest, SourceList};
+pub use source_paths::SourcePaths;
 use std::io::{self, Read};
 pub use write::{EncodedRecipe, Tell, Told, encode, encode_base, encode_layout_1};
 
@@ -66,6 +71,16 @@ pub enum RecipeError {
         /// Position in the decoded section.
         offset: u64,
     },
+    /// As [`RecipeError::Malformed`], of a section that is read beside the one that was asked for.
+    #[error("malformed at byte {offset} of the section: {what}")]
+    MalformedBeside {
+        /// Which one.
+        section: Section,
+        /// What is wrong.
+        what: &'static str,
+        /// Position in the decoded section.
+        offset: u64,
+    },
     /// A source is not what its record says.
     #[error("source {name:?}: {what}")]
     Source {
@@ -86,6 +101,24 @@ pub enum RecipeError {
     /// A record was not read back as it was written: a defect of firn.
     #[error("{0} was not read back as it was written; this is a defect of firn, please report it")]
     NotReversible(StorePath),
+}
+
+impl RecipeError {
+    /// The section that is malformed, where it is another than the one that was asked for.
+    pub fn beside(&self) -> Option<Section> {
+        match self {
+            Self::MalformedBeside { section, .. } => Some(*section),
+            _ => None,
+        }
+    }
+
+    /// Says of which section it is, where that is read beside another.
+    fn in_section(self, section: Section) -> Self {
+        match self {
+            Self::Malformed { what, offset } => Self::MalformedBeside { section, what, offset },
+            other => other,
+        }
+    }
 }
 
 /// Reads the sections `derivations` and `hashes`, one derivation at a time.
@@ -115,7 +148,8 @@ impl<'a> DerivationReader<'a> {
     pub fn next(&mut self, spool: &mut dyn Spool) -> Result<Option<ProvenPath>, RecipeError> {
         if self.records.is_at_end()? {
             if !self.hashes.is_at_end()? {
-                return Err(self.hashes.error("there are hashes that no derivation uses"));
+                let error = self.hashes.error("there are hashes that no derivation uses");
+                return Err(error.in_section(Section::Hashes));
             }
             return Ok(None);
         }

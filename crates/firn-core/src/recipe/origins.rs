@@ -1,8 +1,8 @@
 //! The section `origins` of a delta: which contents of sources are those of the base, and which of the base's contents the
 //! others are patches of.
 
-use super::{RecipeError, input::Input, token::push_number};
-use crate::near;
+use super::{RecipeError, input::Input};
+use crate::{format::Section, leb128, near};
 use std::io::Read;
 
 /// Where the contents of a delta's sources come from, in the order in which they would travel.
@@ -27,7 +27,7 @@ pub struct OriginRun {
 
 /// Appends a number that is likely to be near another one.
 pub(super) fn push_near(out: &mut Vec<u8>, from: u64, expected: u64) {
-    push_number(out, near::distance(from, expected));
+    leb128::put(out, near::distance(from, expected));
 }
 
 /// Reads what [`push_near`] wrote; `wrong` is said of one below 0.
@@ -45,18 +45,18 @@ impl Origins {
     /// The section.
     pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        push_number(&mut out, self.runs.len() as u64);
+        leb128::put(&mut out, self.runs.len() as u64);
         let mut expected = 0;
         for run in &self.runs {
-            push_number(&mut out, run.travelling);
-            push_number(&mut out, run.copied);
+            leb128::put(&mut out, run.travelling);
+            leb128::put(&mut out, run.copied);
             push_near(&mut out, run.from, expected);
             expected = run.from + run.copied;
         }
         expected = 0;
         for (from, count) in &self.references {
             push_near(&mut out, *from, expected);
-            push_number(&mut out, *count);
+            leb128::put(&mut out, *count);
             expected = from + count;
         }
         out
@@ -95,7 +95,8 @@ impl Origins {
         for run in &self.runs {
             let room = (contents - of_each.len()) as u64;
             if run.travelling.checked_add(run.copied).is_none_or(|len| len > room) {
-                return Err(RecipeError::Malformed { what: "more origins than contents", offset: 0 });
+                let section = Section::Origins;
+                return Err(RecipeError::MalformedBeside { section, what: "more origins than contents", offset: 0 });
             }
             of_each.resize(of_each.len() + run.travelling as usize, None);
             of_each.extend((run.from..run.from + run.copied).map(Some));

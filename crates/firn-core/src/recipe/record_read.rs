@@ -1,16 +1,19 @@
-//! From a record to a derivation: expands values, collects inputs, computes outputs.
+//! From a record to a derivation: expands its values; what follows from them is added by `implied`.
 
 use super::{
-    RecipeError, equal, hash_text,
+    RecipeError, equal,
+    exceptions::{Exceptions, read_reference},
+    hash_text,
     input::Input,
     state::{ARGS, BUILDER, FIRST_KEY, Known, KnownOutput, Reference, SYSTEM, State, Value},
     token::{self, NameParts},
 };
 use crate::{
     closure::ProvenPath,
-    derivation::{self, Derivation, FixedOutput, Output, attributes, hash_modulo, output_path},
+    derivation::{Derivation, hash_modulo},
+    format::Section,
     hash::{Sha256, sha256},
-    store_path::{StorePath, StorePathError},
+    store_path::StorePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,32 +35,6 @@ pub(super) struct Expected<'a> {
     pub(super) path: &'a ProvenPath,
     /// Masked hash of the derivation in the text, where the writer needed it.
     pub(super) masked: Option<Sha256>,
-}
-
-/// What a record says beside its values.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Exceptions {
-    /// Bits of [`IMPLIED`] that are not as expected.
-    pub(super) implied: u8,
-    /// Outputs that do not follow from the rest.
-    pub(super) outputs: Option<Vec<Output>>,
-    /// Outputs without an entry in the environment.
-    pub(super) no_entry: BTreeSet<Vec<u8>>,
-    pub(super) removed: BTreeSet<Reference>,
-    pub(super) added: BTreeSet<Reference>,
-}
-
-/// Variables that repeat a field, unless attributes are structured.
-pub(super) const IMPLIED: [&[u8]; 3] = [b"name", b"builder", b"system"];
-
-/// Codes in an exceptions block.
-pub(super) mod exception {
-    pub(in crate::recipe) const END: u8 = 0;
-    pub(in crate::recipe) const IMPLIED: u8 = 1;
-    pub(in crate::recipe) const OUTPUTS: u8 = 2;
-    pub(in crate::recipe) const NO_ENTRY: u8 = 3;
-    pub(in crate::recipe) const REMOVED: u8 = 4;
-    pub(in crate::recipe) const ADDED: u8 = 5;
 }
 
 impl State {
@@ -189,117 +166,6 @@ impl State {
         self.keys.get(number).map(|k| k.to_vec()).ok_or_else(|| input.error("a key that is not known"))
     }
 
-    /// Fills inputs and sources; the ids of the inputs in the order of the list.
-    pub(super) fn set_inputs(&self, drv: &mut Derivation, references: &BTreeSet<Reference>) -> Option<Vec<u32>> {
-        let mut inputs: BTreeMap<&StorePath, (u32, BTreeSet<&[u8]>)> = BTreeMap::new();
-        let mut sources: BTreeSet<&StorePath> = BTreeSet::new();
-        for reference in references {
-            match *reference {
-                Reference::Output(id, output) => {
-                    let known = self.known.get(id as usize)?;
-                    let output = &known.outputs.get(output as usize)?.name;
-                    inputs.entry(&known.path).or_insert_with(|| (id, BTreeSet::new())).1.insert(output);
-                }
-                other => _ = sources.insert(self.path_of(other)?),
-            }
-        }
-        let full = |path: &StorePath| self.store_dir.display(path).into_bytes();
-        drv.sources = sources.into_iter().map(full).collect();
-        drv.inputs = inputs
-            .iter()
-            .map(|(path, (_, outputs))| derivation::Input {
-                path: full(path),
-                outputs: outputs.iter().map(|o| o.to_vec()).collect(),
-            })
-            .collect();
-        Some(inputs.into_values().map(|(id, _)| id).collect())
-    }
-
-    /// Adds what follows from the rest: implied variables, outputs and their variables.
-    pub(super) fn complete(
-        &self,
-        name: &[u8],
-        drv: &mut Derivation,
-        inputs: &[u32],
-        exceptions: &Exceptions,
-        masked: Option<Sha256>,
-    ) -> Result<(), StorePathError> {
-        let structured = drv.env(b"__json").is_some();
-        for (bit, key) in IMPLIED.iter().enumerate() {
-            let value = [name, &drv.builder, &drv.system][bit].to_vec();
-            if structured == (exceptions.implied >> bit & 1 == 1) {
-                insert(drv, key, value);
-            }
-        }
-        let names = match &exceptions.outputs {
-            Some(outputs) => {
-                drv.outputs = outputs.clone();
-                let with_entry = outputs.iter().filter(|o| !exceptions.no_entry.contains(&o.name));
-                insert_all(drv, with_entry.map(|o| (o.name.clone(), o.path.clone())).collect());
-                return Ok(());
-            }
-            None => attributes::outputs(drv),
-        };
-        if let Some(fixed) = fixed_output(drv, &names) {
-            let path = derivation::fixed_output_path(&self.store_dir, &fixed, name)?;
-            let path = self.store_dir.display(&path).into_bytes();
-            if !exceptions.no_entry.contains(&names[0]) {
-                insert(drv, &names[0], path.clone());
-            }
-            drv.outputs = vec![Output { name: names[0].clone(), path, algorithm: fixed.algorithm, hash: fixed.hash }];
-            return Ok(());
-        }
-        let with_entry = names.iter().filter(|name| !exceptions.no_entry.contains(*name));
-        insert_all(drv, with_entry.map(|name| (name.clone(), Vec::new())).collect());
-        drv.outputs = names.iter().map(|n| Output { name: n.clone(), ..Output::default() }).collect();
-        let masked = masked.or_else(|| hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?)));
-        let Some(masked) = masked else { return Ok(()) };
-        for output in &mut drv.outputs {
-            let path = output_path(&self.store_dir, &masked, name, &output.name)?;
-            output.path = self.store_dir.display(&path).into_bytes();
-        }
-        for output in &drv.outputs {
-            if let Ok(at) = drv.env.binary_search_by(|(k, _)| k.cmp(&output.name))
-                && drv.env[at].1.is_empty()
-            {
-                drv.env[at].1.clone_from(&output.path);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether [`State::complete`] would give the outputs that a derivation has. The masked hash, if it was needed.
-    pub(super) fn follow_outputs(
-        &self,
-        name: &[u8],
-        drv: &Derivation,
-        inputs: &[u32],
-        masked: &mut Option<Sha256>,
-    ) -> Result<bool, StorePathError> {
-        let names = attributes::outputs(drv);
-        if let Some(fixed) = fixed_output(drv, &names) {
-            let path = derivation::fixed_output_path(&self.store_dir, &fixed, name)?;
-            let path = self.store_dir.display(&path).into_bytes();
-            let output = Output { name: names[0].clone(), path, algorithm: fixed.algorithm, hash: fixed.hash };
-            return Ok(drv.outputs == [output]);
-        }
-        let plain = |o: &Output| o.algorithm.is_empty() && o.hash.is_empty() && drv.env(&o.name) != Some(b"");
-        if !drv.outputs.iter().map(|o| &o.name).eq(&names) || !drv.outputs.iter().all(plain) {
-            return Ok(false);
-        }
-        *masked = hash_modulo(drv, true, |i| self.input_hash(*inputs.get(i)?));
-        for output in &drv.outputs {
-            let path = match masked {
-                Some(masked) => self.store_dir.display(&output_path(&self.store_dir, masked, name, &output.name)?),
-                None => String::new(),
-            };
-            if output.path != path.as_bytes() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Records a derivation whose text is known, and the ids of its inputs.
     #[expect(clippy::too_many_arguments, reason = "all that is known of one derivation")]
     fn add(
@@ -337,18 +203,6 @@ impl State {
         self.numbers.insert(path.clone(), self.known.len() as u32);
         self.known.push(Known { path: path.clone(), outputs, input_hash });
         Ok(ReadRecord { text, path, references, digest })
-    }
-
-    /// Ids of the inputs of a derivation, in its order.
-    pub(super) fn ids_of_inputs(&self, drv: &Derivation) -> Option<Vec<u32>> {
-        let prefix = self.prefix.as_slice();
-        drv.inputs
-            .iter()
-            .map(|input| {
-                let base = std::str::from_utf8(input.path.strip_prefix(prefix)?).ok()?;
-                self.numbers.get(base).copied()
-            })
-            .collect()
     }
 
     fn read_args(
@@ -411,7 +265,7 @@ impl State {
     }
 
     /// Expands tokens up to the end of the string (`true`) or of an argument (`false`).
-    fn read_text(
+    pub(super) fn read_text(
         &mut self,
         input: &mut Input<'_>,
         hashes: &mut Input<'_>,
@@ -440,7 +294,7 @@ impl State {
                 token::NEW_HASH => {
                     let (encoding, len) = hash_code(input)?;
                     let mut bytes = vec![0; len];
-                    hashes.exact(&mut bytes)?;
+                    hashes.exact(&mut bytes).map_err(|error| error.in_section(Section::Hashes))?;
                     value.bytes.extend_from_slice(hash_text::write(encoding, &bytes).as_bytes());
                     self.hashes.push(bytes.into());
                 }
@@ -501,121 +355,14 @@ impl State {
     fn resolve(&self, reference: Reference, input: &Input<'_>) -> Result<&StorePath, RecipeError> {
         self.path_of(reference).ok_or_else(|| input.error("a reference to nothing"))
     }
-
-    fn read_exceptions(
-        &mut self,
-        input: &mut Input<'_>,
-        hashes: &mut Input<'_>,
-        parts: &NameParts,
-        left: &mut usize,
-    ) -> Result<Exceptions, RecipeError> {
-        let mut exceptions = Exceptions::default();
-        loop {
-            match input.byte()? {
-                exception::END => return Ok(exceptions),
-                exception::IMPLIED => exceptions.implied = input.byte()?,
-                exception::OUTPUTS => {
-                    let mut outputs = Vec::new();
-                    for _ in 0..input.number()? {
-                        let mut fields: [Value; 4] = Default::default();
-                        for field in &mut fields {
-                            if !self.read_text(input, hashes, parts, field, left)? {
-                                return Err(input.error("an argument outside of arguments"));
-                            }
-                        }
-                        // What `("","","","")` takes in the text.
-                        spend(left, 13, input)?;
-                        let [name, path, algorithm, hash] = fields.map(|f| f.bytes);
-                        outputs.push(Output { name, path, algorithm, hash });
-                    }
-                    exceptions.outputs = Some(outputs);
-                }
-                exception::NO_ENTRY => {
-                    // These name outputs, whose names are counted elsewhere.
-                    let mut left = *left;
-                    for _ in 0..input.number()? {
-                        let name = input.string(left)?;
-                        spend(&mut left, name.len() + 1, input)?;
-                        exceptions.no_entry.insert(name);
-                    }
-                }
-                code @ (exception::REMOVED | exception::ADDED) => {
-                    for _ in 0..input.number()? {
-                        let reference = read_reference(input)?;
-                        self.resolve_any(reference).ok_or_else(|| input.error("a reference to nothing"))?;
-                        let set =
-                            if code == exception::ADDED { &mut exceptions.added } else { &mut exceptions.removed };
-                        set.insert(reference);
-                    }
-                }
-                _ => return Err(input.error("an exception that means nothing")),
-            }
-        }
-    }
-
-    /// Whether a reference is to something, be its path known or not.
-    fn resolve_any(&self, reference: Reference) -> Option<()> {
-        match reference {
-            Reference::Output(id, output) => {
-                self.known.get(id as usize)?.outputs.get(output as usize)?;
-            }
-            other => _ = self.path_of(other)?,
-        }
-        Some(())
-    }
 }
 
 fn hash_code(input: &mut Input<'_>) -> Result<(hash_text::Encoding, usize), RecipeError> {
     hash_text::from_code(input.byte()?).ok_or_else(|| input.error("a hash of unknown kind"))
 }
 
-/// A reference outside of a value.
-fn read_reference(input: &mut Input<'_>) -> Result<Reference, RecipeError> {
-    Ok(match input.byte()? {
-        0 => Reference::Derivation(input.id()?),
-        1 => Reference::Source(input.id()?),
-        2 => {
-            let id = input.id()?;
-            let output = u32::try_from(input.number()?).map_err(|_| input.error("a reference to nothing"))?;
-            Reference::Output(id, output)
-        }
-        _ => return Err(input.error("a reference of unknown kind")),
-    })
-}
-
-fn spend(left: &mut usize, bytes: usize, input: &Input<'_>) -> Result<(), RecipeError> {
+/// Takes bytes from what a derivation may still have.
+pub(super) fn spend(left: &mut usize, bytes: usize, input: &Input<'_>) -> Result<(), RecipeError> {
     *left = left.checked_sub(bytes).ok_or_else(|| input.error("a derivation is longer than the limit"))?;
     Ok(())
-}
-
-/// Adds a variable unless it is there.
-fn insert(drv: &mut Derivation, key: &[u8], value: Vec<u8>) {
-    if let Err(at) = drv.env.binary_search_by(|(k, _)| k.as_slice().cmp(key)) {
-        drv.env.insert(at, (key.to_vec(), value));
-    }
-}
-
-/// Adds variables unless they are there; all at once, since there may be many.
-fn insert_all(drv: &mut Derivation, variables: Vec<(Vec<u8>, Vec<u8>)>) {
-    drv.env.extend(variables);
-    // The sort is stable, so of two with one key the one that was there stays.
-    drv.env.sort_by(|a, b| a.0.cmp(&b.0));
-    drv.env.dedup_by(|later, earlier| later.0 == earlier.0);
-}
-
-/// The fixed output that the attributes describe, as `derivationStrict` in Nix's `primops.cc` reads them.
-fn fixed_output(drv: &Derivation, names: &[Vec<u8>]) -> Option<FixedOutput> {
-    if names.len() != 1 || names[0] != b"out" {
-        return None;
-    }
-    let hash = attributes::text(drv, b"outputHash").filter(|h| !h.is_empty())?;
-    let algorithm = attributes::text(drv, b"outputHashAlgo").unwrap_or_default();
-    let recursive = match attributes::text(drv, b"outputHashMode").unwrap_or_default().as_slice() {
-        b"" | b"flat" => false,
-        b"recursive" | b"nar" => true,
-        _ => return None,
-    };
-    let (algorithm, hash) = hash_text::parse_output_hash(&hash, &algorithm)?;
-    let algorithm = if recursive { [b"r:", algorithm.as_slice()].concat() } else { algorithm };
-    Some(FixedOutput { algorithm, hash: hash.into_bytes() })
 }

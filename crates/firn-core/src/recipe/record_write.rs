@@ -1,15 +1,18 @@
 //! From a derivation to a record. Whatever is written is read back and compared by the caller.
 
 use super::{
-    equal, hash_text,
+    equal,
+    exceptions::{Exceptions, exception},
+    hash_text,
+    implied::IMPLIED,
     order::Targets,
-    record_read::{Exceptions, IMPLIED, exception},
     state::{ARGS, BUILDER, FIRST_KEY, Reference, SYSTEM, State},
-    token::{self, NameParts, push_id, push_number},
+    token::{self, NameParts, push_id},
 };
 use crate::{
     derivation::Derivation,
     hash::{self, Sha256},
+    leb128,
 };
 use foldhash::HashMap;
 use std::collections::BTreeSet;
@@ -56,11 +59,11 @@ pub(super) fn write_raw(name: &[u8], references: &[Reference], text: &[u8]) -> W
     let mut bytes = vec![token::RAW];
     bytes.extend_from_slice(name);
     bytes.push(0);
-    push_number(&mut bytes, references.len() as u64);
+    leb128::put(&mut bytes, references.len() as u64);
     for reference in references {
         push_reference(&mut bytes, *reference);
     }
-    push_number(&mut bytes, text.len() as u64);
+    leb128::put(&mut bytes, text.len() as u64);
     bytes.extend_from_slice(text);
     WrittenRecord { bytes, new_hashes: Vec::new(), masked: None }
 }
@@ -78,7 +81,7 @@ fn push_reference(out: &mut Vec<u8>, reference: Reference) {
         Reference::Output(id, output) => {
             out.push(2);
             push_id(out, id);
-            push_number(out, u64::from(output));
+            leb128::put(out, u64::from(output));
         }
     }
 }
@@ -291,7 +294,7 @@ impl RecordWriter<'_> {
         match here.or_else(|| self.dictionary.hashes.get(found.bytes.as_slice()).copied()) {
             Some(position) => {
                 self.out.extend_from_slice(&[token::OLD_HASH, code]);
-                push_number(&mut self.out, (known - 1 - position) as u64);
+                leb128::put(&mut self.out, (known - 1 - position) as u64);
             }
             None => {
                 self.out.extend_from_slice(&[token::NEW_HASH, code]);
@@ -389,7 +392,7 @@ impl RecordWriter<'_> {
         }
         if let Some(outputs) = &exceptions.outputs {
             self.out.push(exception::OUTPUTS);
-            push_number(&mut self.out, outputs.len() as u64);
+            leb128::put(&mut self.out, outputs.len() as u64);
             for output in outputs {
                 for field in [&output.name, &output.path, &output.algorithm, &output.hash] {
                     self.text(field);
@@ -399,7 +402,7 @@ impl RecordWriter<'_> {
         }
         if !exceptions.no_entry.is_empty() {
             self.out.push(exception::NO_ENTRY);
-            push_number(&mut self.out, exceptions.no_entry.len() as u64);
+            leb128::put(&mut self.out, exceptions.no_entry.len() as u64);
             for name in &exceptions.no_entry {
                 self.out.extend_from_slice(name);
                 self.out.push(0);
@@ -408,7 +411,7 @@ impl RecordWriter<'_> {
         for (code, set) in [(exception::REMOVED, &exceptions.removed), (exception::ADDED, &exceptions.added)] {
             if !set.is_empty() {
                 self.out.push(code);
-                push_number(&mut self.out, set.len() as u64);
+                leb128::put(&mut self.out, set.len() as u64);
                 set.iter().for_each(|reference| push_reference(&mut self.out, *reference));
             }
         }

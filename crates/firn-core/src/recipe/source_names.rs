@@ -3,15 +3,16 @@
 use super::{
     RecipeError, RecipeLimits,
     alike::{self, Sketch, Sketcher},
-    contents::{FileKey, LARGE, TREE_FILES, Travelling, order},
+    contents::{FileKey, LARGE, Lane, TREE_FILES, Travelling, order},
     copies::{self, Originals},
     input::Input,
-    token::push_number,
+    source_paths::{self, SourcePaths},
 };
 use crate::{
     archive::{MAX_DEPTH, MAX_ENTRY_NAME, MAX_NODES, MAX_TARGET, Node, check_entry_name},
     closure::{Address, ClaimedPath, ClosureError, ProvenPath},
     hash::{HashWriter, Sha256},
+    leb128,
     spool::{Blob, Spool, for_each_piece},
     store_path::{MAX_NAME, StoreDir, StorePath, StorePathError},
 };
@@ -25,6 +26,8 @@ pub(super) struct WrittenNames {
     pub(super) section: Vec<u8>,
     /// The section `copies`.
     pub(super) copies: Vec<u8>,
+    /// The section `source-paths`.
+    pub(super) paths: Vec<u8>,
     pub(super) contents: Vec<Travelling>,
 }
 
@@ -32,9 +35,10 @@ pub(super) struct WrittenNames {
 /// whether contents will not compress.
 pub(super) type IsDense<'a, 'b> = Option<&'a mut (dyn FnMut(Blob) -> io::Result<bool> + 'b)>;
 
-/// Writes the sections. Only where `is_dense` is given are there copies.
+/// Writes the sections. Only where `is_dense` is given are there copies and paths.
 pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDense<'_, '_>) -> io::Result<WrittenNames> {
     let numbers: HashMap<&StorePath, usize> = sources.iter().enumerate().map(|(i, s)| (s.path(), i)).collect();
+    let (whole, mut told) = (is_dense.is_some(), Vec::new());
     let mut tree = TreeWriter {
         spool,
         is_dense,
@@ -44,19 +48,20 @@ pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDens
         files: Vec::new(),
         sketches: Vec::new(),
         tree: false,
+        costly: false,
     };
-    push_number(&mut tree.out, sources.len() as u64);
+    leb128::put(&mut tree.out, sources.len() as u64);
     for (number, source) in sources.iter().enumerate() {
         tree.out.extend_from_slice(source.path().name().as_bytes());
         tree.out.push(0);
         let own = source.references().iter().filter(|r| *r == source.path()).count();
         tree.out.push(kind_code(source.address()) | (own as u8) << 7);
-        push_number(&mut tree.out, (source.references().len() - own) as u64);
+        leb128::put(&mut tree.out, (source.references().len() - own) as u64);
         for reference in source.references().iter().filter(|r| *r != source.path()) {
             match numbers.get(reference) {
-                Some(other) if *other < number => push_number(&mut tree.out, *other as u64 + 1),
+                Some(other) if *other < number => leb128::put(&mut tree.out, *other as u64 + 1),
                 _ => {
-                    push_number(&mut tree.out, 0);
+                    leb128::put(&mut tree.out, 0);
                     tree.out.extend_from_slice(reference.as_str().as_bytes());
                     tree.out.push(0);
                 }
@@ -67,28 +72,31 @@ pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDens
             tree.out.extend_from_slice(source.nar_hash());
             tree.out.extend_from_slice(source.deriver().map_or("", StorePath::as_str).as_bytes());
             tree.out.push(0);
-            push_number(&mut tree.out, source.signatures().len() as u64);
+            leb128::put(&mut tree.out, source.signatures().len() as u64);
             for signature in source.signatures() {
                 tree.out.extend_from_slice(signature.as_bytes());
                 tree.out.push(0);
             }
         }
-        tree.tree = source.content().file_count().0 > TREE_FILES;
+        let (files, bytes) = source.content().file_count();
+        (tree.tree, tree.costly) = (files > TREE_FILES, bytes >= COSTLY);
         tree.node(source.content(), &mut Vec::new())?;
+        let tells = whole && tree.costly && source.address() != Address::Trusted;
+        told.push(tells.then(|| source.path().digest()));
     }
     let TreeWriter { mut out, blobs, files, sketches, .. } = tree;
     // Sizes as a column of their own: among names they cost more.
-    files.iter().for_each(|file| push_number(&mut out, file.len));
+    files.iter().for_each(|file| leb128::put(&mut out, file.len));
     let mut run = 0u64;
     let mut dense = false;
     for file in &files {
         if file.dense != dense {
-            push_number(&mut out, run);
+            leb128::put(&mut out, run);
             (run, dense) = (0, file.dense);
         }
         run += 1;
     }
-    push_number(&mut out, run);
+    leb128::put(&mut out, run);
     let like = alike::find(&files, &sketches);
     let originals = Originals::new(&like);
     let order = order(&files, &|content| originals.of(content));
@@ -99,7 +107,7 @@ pub(super) fn write(sources: &[&ProvenPath], spool: &dyn Spool, is_dense: IsDens
         Travelling { blob, lane, like_last }
     };
     let contents = order.into_iter().map(travelling).collect();
-    Ok(WrittenNames { section: out, copies: copies::write(&like), contents })
+    Ok(WrittenNames { section: out, copies: copies::write(&like), paths: source_paths::write(&told), contents })
 }
 
 const KINDS: [Address; 4] = [Address::Recursive, Address::Text, Address::Flat, Address::Trusted];
@@ -107,6 +115,9 @@ const KINDS: [Address; 4] = [Address::Recursive, Address::Text, Address::Flat, A
 fn kind_code(address: Address) -> u8 {
     KINDS.iter().position(|k| *k == address).unwrap_or(0) as u8
 }
+
+/// A source with so many bytes has its path told. So has one with contents in the frames of trees and large files.
+const COSTLY: u64 = 1 << 20;
 
 struct TreeWriter<'a, 'b> {
     spool: &'a dyn Spool,
@@ -120,6 +131,8 @@ struct TreeWriter<'a, 'b> {
     sketches: Vec<Sketch>,
     /// Whether the source at hand is a tree.
     tree: bool,
+    /// Whether unpacking its contents costs much.
+    costly: bool,
 }
 
 impl TreeWriter<'_, '_> {
@@ -158,7 +171,9 @@ impl TreeWriter<'_, '_> {
                 match self.known.get(&(contents.len, digest)) {
                     Some(number) => {
                         self.out.push(if *executable { b'X' } else { b'F' });
-                        push_number(&mut self.out, next - number);
+                        leb128::put(&mut self.out, next - number);
+                        let lane = self.files.get(*number as usize).map(FileKey::lane);
+                        self.costly |= matches!(lane, Some(Lane::Tree | Lane::Large));
                     }
                     None => {
                         self.out.push(if *executable { b'x' } else { b'f' });
@@ -216,7 +231,8 @@ pub struct SourceDigest {
 }
 
 impl SourceList {
-    /// Reads the sections `source-names` and `copies`. Contents are expected one after the other in the spool, from `base` on.
+    /// Reads the sections `source-names` and `copies`; without the former there are no sources. Contents are expected one
+    /// after the other in the spool, from `base` on.
     pub fn read(
         names: &mut dyn Read,
         copies: &mut dyn Read,
@@ -243,6 +259,10 @@ impl SourceList {
         place_all: PlaceAll<'_>,
     ) -> Result<Self, RecipeError> {
         let mut input = Input::new(names);
+        if input.is_at_end()? {
+            Originals::read(copies, 0)?;
+            return Ok(Self { sources: Vec::new(), contents_len: 0, files: 0 });
+        }
         let mut tree = TreeReader { input: &mut input, files: Vec::new(), nodes: 0, path_bytes: 0, first: 0 };
         let count = tree.input.number()?;
         if count > limits.paths {
@@ -346,51 +366,115 @@ impl SourceList {
         })
     }
 
+    /// Contents of the sources whose paths are not told: those that a reader of paths alone needs. In no order, and some of
+    /// them several times.
+    pub fn contents_untold(&self, told: &SourcePaths) -> Vec<Blob> {
+        let mut contents = Vec::new();
+        for (_, source) in self.untold(told) {
+            source.content.walk(&mut |_, node| {
+                if let Node::Regular { contents: blob, .. } = node {
+                    contents.push(*blob);
+                }
+            });
+        }
+        contents
+    }
+
+    /// Numbers of the sources whose paths are not told and must be computed.
+    pub fn numbers_untold(&self, told: &SourcePaths) -> Vec<usize> {
+        self.untold(told).map(|(number, _)| number).collect()
+    }
+
+    fn untold(&self, told: &SourcePaths) -> impl Iterator<Item = (usize, &Source)> {
+        self.sources.iter().enumerate().filter(|(number, s)| s.trusted.is_none() && told.of(*number).is_none())
+    }
+
     /// Computes the paths, from the digests of all sources in order.
     pub fn resolve(self, store_dir: &StoreDir, digests: Vec<SourceDigest>) -> Result<Vec<ProvenPath>, RecipeError> {
         let mut proven: Vec<ProvenPath> = Vec::with_capacity(self.sources.len());
         for (source, digest) in self.sources.into_iter().zip(digests) {
-            let name = String::from_utf8_lossy(&source.name).into_owned();
-            let bad = |what| RecipeError::Source { name: name.clone(), what };
-            let mut references = Vec::with_capacity(source.references.len());
-            for reference in source.references {
-                references.push(match reference {
-                    SourceReference::Path(path) => path,
-                    SourceReference::Source(number) => proven[number as usize].path().clone(),
-                });
-            }
-            if let Some(trusted) = source.trusted {
-                let path = StorePath::from_parts(&trusted.digest, &source.name)?;
-                if digest.nar_hash != trusted.nar_hash {
-                    return Err(bad("its contents do not have the hash that it came with"));
-                }
-                if source.refers_to_itself {
-                    references.push(path.clone());
-                }
-                references.sort();
-                proven.push(ProvenPath::trusted(
-                    ClaimedPath {
-                        path,
-                        references,
-                        content: source.content,
-                        deriver: trusted.deriver,
-                        signatures: trusted.signatures,
-                    },
-                    (digest.nar_hash, digest.nar_size),
-                ));
-                continue;
-            }
-            references.sort();
-            let own = match source.address {
-                Address::Recursive => digest.nar_hash,
-                _ => digest.flat.ok_or_else(|| bad("only a plain file can have this kind of address"))?,
-            };
-            let digests = (own, digest.nar_hash, digest.nar_size);
-            let path =
-                ProvenPath::compute(store_dir, source.address, &source.name, references, source.content, digests)?;
-            proven.push(path.ok_or_else(|| bad("it has references, and its kind can have none"))?);
+            let path = source.prove(store_dir, digest, &|number| proven.get(number).map(ProvenPath::path))?;
+            proven.push(path);
         }
         Ok(proven)
+    }
+
+    /// The paths alone, from the digests of those that are not told. Those that are told are as good as the proof that
+    /// derivations made with them give the root.
+    pub fn paths(
+        self,
+        store_dir: &StoreDir,
+        told: &SourcePaths,
+        digests: Vec<SourceDigest>,
+    ) -> Result<Vec<StorePath>, RecipeError> {
+        let mut paths: Vec<StorePath> = Vec::with_capacity(self.sources.len());
+        let mut digests = digests.into_iter();
+        for (number, source) in self.sources.into_iter().enumerate() {
+            let digest = source.trusted.as_ref().map(|trusted| &trusted.digest).or_else(|| told.of(number));
+            let path = match digest {
+                Some(digest) => StorePath::from_parts(digest, &source.name)?,
+                None => {
+                    let digest = digests.next().ok_or_else(|| source.is_wrong("it was not hashed"))?;
+                    source.prove(store_dir, digest, &|number| paths.get(number))?.path().clone()
+                }
+            };
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+}
+
+impl Source {
+    fn is_wrong(&self, what: &'static str) -> RecipeError {
+        RecipeError::Source { name: String::from_utf8_lossy(&self.name).into_owned(), what }
+    }
+
+    /// Its path; `earlier` gives those of the sources before it.
+    fn prove<'a>(
+        mut self,
+        store_dir: &StoreDir,
+        digest: SourceDigest,
+        earlier: &dyn Fn(usize) -> Option<&'a StorePath>,
+    ) -> Result<ProvenPath, RecipeError> {
+        let mut references = Vec::with_capacity(self.references.len());
+        for reference in std::mem::take(&mut self.references) {
+            references.push(match reference {
+                SourceReference::Path(path) => path,
+                SourceReference::Source(number) => {
+                    let path = earlier(number as usize).cloned();
+                    path.ok_or_else(|| self.is_wrong("it refers to a later source"))?
+                }
+            });
+        }
+        if let Some(trusted) = self.trusted.take() {
+            let path = StorePath::from_parts(&trusted.digest, &self.name)?;
+            if digest.nar_hash != trusted.nar_hash {
+                return Err(self.is_wrong("its contents do not have the hash that it came with"));
+            }
+            if self.refers_to_itself {
+                references.push(path.clone());
+            }
+            references.sort();
+            return Ok(ProvenPath::trusted(
+                ClaimedPath {
+                    path,
+                    references,
+                    content: self.content,
+                    deriver: trusted.deriver,
+                    signatures: trusted.signatures,
+                },
+                (digest.nar_hash, digest.nar_size),
+            ));
+        }
+        references.sort();
+        let own = match self.address {
+            Address::Recursive => digest.nar_hash,
+            _ => digest.flat.ok_or_else(|| self.is_wrong("only a plain file can have this kind of address"))?,
+        };
+        let digests = (own, digest.nar_hash, digest.nar_size);
+        let content = std::mem::replace(&mut self.content, Node::Directory { entries: Vec::new() });
+        let path = ProvenPath::compute(store_dir, self.address, &self.name, references, content, digests)?;
+        path.ok_or_else(|| self.is_wrong("it has references, and its kind can have none"))
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 struct Sections {
     names: Vec<u8>,
     copies: Vec<u8>,
+    paths: Vec<u8>,
     contents: Vec<u8>,
     hashes: Vec<u8>,
     records: Vec<u8>,
@@ -28,8 +29,8 @@ fn sections(closure: &Proven, spool: &MemorySpool) -> (EncodedRecipe, Sections) 
         contents.extend(spool.get(content.blob).unwrap());
     }
     let (names, copies) = (encoded.source_names.clone(), encoded.copies.clone());
-    let (hashes, records) = (encoded.hashes.clone(), encoded.derivations.clone());
-    let sections = Sections { names, copies, contents, hashes, records };
+    let (paths, hashes, records) = (encoded.source_paths.clone(), encoded.hashes.clone(), encoded.derivations.clone());
+    let sections = Sections { names, copies, paths, contents, hashes, records };
     (encoded, sections)
 }
 
@@ -39,7 +40,9 @@ fn decode(sections: &Sections, limits: &RecipeLimits) -> Result<(Vec<ProvenPath>
     let list = SourceList::read(&mut sections.names.as_slice(), &mut sections.copies.as_slice(), 0, limits)?;
     let digests = (0..list.len()).map(|i| list.digest(i, &spool)).collect::<io::Result<_>>()?;
     let dir = StoreDir::default();
+    let told = SourcePaths::read(&mut sections.paths.as_slice(), list.len())?;
     let mut paths = list.resolve(&dir, digests)?;
+    told.compare(&paths)?;
     // What is proven at the same places need not be hashed again.
     let list = SourceList::read(&mut sections.names.as_slice(), &mut sections.copies.as_slice(), 0, limits)?;
     let digests = paths.iter().enumerate().map(|(i, path)| list.digest_of(i, path)).collect::<Option<_>>().unwrap();
@@ -47,7 +50,19 @@ fn decode(sections: &Sections, limits: &RecipeLimits) -> Result<(Vec<ProvenPath>
     assert!(
         again.iter().map(|p| (p.path(), p.content_address())).eq(paths.iter().map(|p| (p.path(), p.content_address())))
     );
-    let sources = paths.iter().map(|p| p.path().clone()).collect();
+    // Nor need those whose paths are told be there for the paths.
+    let list = SourceList::read(&mut sections.names.as_slice(), &mut sections.copies.as_slice(), 0, limits)?;
+    let mut needed = vec![0; sections.contents.len()];
+    for Blob { offset, len } in list.contents_untold(&told) {
+        let range = offset as usize..(offset + len) as usize;
+        needed[range.clone()].copy_from_slice(&sections.contents[range]);
+    }
+    let mut partly = MemorySpool::new();
+    partly.append(&needed)?;
+    let digests = list.numbers_untold(&told).into_iter().map(|number| list.digest(number, &partly));
+    let digests = digests.collect::<io::Result<_>>()?;
+    let sources = list.paths(&dir, &told, digests)?;
+    assert!(sources.iter().eq(paths.iter().map(ProvenPath::path)));
     let (mut records, mut hashes) = (sections.records.as_slice(), sections.hashes.as_slice());
     let mut reader = DerivationReader::new(&dir, sources, &mut records, &mut hashes, limits.clone());
     while let Some(path) = reader.next(&mut spool)? {
@@ -103,15 +118,15 @@ proptest! {
     fn damaged_sections_neither_panic_nor_leave_the_limits(
         seed: u64,
         size in 1usize..12,
-        damage in proptest::collection::vec((0u8..5, any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 1..6),
+        damage in proptest::collection::vec((0u8..6, any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 1..6),
     ) {
         let (closure, spool) = Maker::new(seed).closure(size);
         let (encoded, mut sections) = sections(&closure, &spool);
         let limits = limits(&encoded, &sections);
         for (section, place, byte, how) in damage {
-            let Sections { names, copies, hashes, records, .. } = &mut sections;
-            let bytes = match section { 0 => names, 1 => hashes, 2 => copies, _ => records };
-            if bytes.is_empty() && section != 2 {
+            let Sections { names, copies, paths, hashes, records, .. } = &mut sections;
+            let bytes = match section { 0 => names, 1 => hashes, 2 => copies, 3 => paths, _ => records };
+            if bytes.is_empty() && ![2, 3].contains(&section) {
                 continue;
             }
             let at = place.index(bytes.len() + 1);
@@ -136,14 +151,16 @@ proptest! {
     fn any_bytes_are_refused_or_read_without_a_panic(
         names in proptest::collection::vec(prop_oneof![0u8..0x20, any::<u8>()], 0..200),
         copies in proptest::collection::vec(prop_oneof![0u8..4, any::<u8>()], 0..9),
+        paths in proptest::collection::vec(prop_oneof![0u8..3, any::<u8>()], 0..30),
         hashes in proptest::collection::vec(any::<u8>(), 0..100),
         records in proptest::collection::vec(prop_oneof![0u8..0x20, 0x61u8..0x6b, any::<u8>()], 0..300),
     ) {
         let limits = RecipeLimits { paths: 50, contents: 1000, derivation: 5000, derivations: 20_000 };
         let contents = vec![7; 1000];
-        _ = decode(&Sections { names, copies, contents, hashes: hashes.clone(), records: Vec::new() }, &limits);
+        let (no_records, no_paths) = (Vec::new(), Vec::new());
+        _ = decode(&Sections { names, copies, paths, contents, hashes: hashes.clone(), records: no_records }, &limits);
         let (names, copies, contents) = (vec![0, 0], Vec::new(), Vec::new());
-        _ = decode(&Sections { names, copies, contents, hashes, records }, &limits);
+        _ = decode(&Sections { names, copies, paths: no_paths, contents, hashes, records }, &limits);
     }
 }
 
@@ -258,10 +275,34 @@ fn copies_travel_side_by_side_and_come_back() {
         // In layout 1 they do not, and what is in the wrong order is not what it should be.
         let layout_1 = encode_layout_1(&closure, &spool).unwrap();
         assert!(layout_1.copies.is_empty() && layout_1.contents.iter().all(|content| !content.like_last));
-        let other = Sections { copies: Vec::new(), ..sections };
+        let other = Sections { copies: Vec::new(), paths: Vec::new(), ..sections };
         let (paths, _) = decode(&other, &limits(&encoded, &other)).unwrap();
         assert!(paths.iter().map(ProvenPath::path).ne(closure.paths().iter().map(ProvenPath::path)));
     }
+}
+
+#[test]
+fn paths_of_sources_with_many_contents_are_told_and_of_no_others() {
+    let (closure, spool) = folders(1);
+    let (encoded, sections) = sections(&closure, &spool);
+    let list = SourceList::read(
+        &mut sections.names.as_slice(),
+        &mut sections.copies.as_slice(),
+        0,
+        &limits(&encoded, &sections),
+    );
+    let list = list.unwrap();
+    let told = SourcePaths::read(&mut sections.paths.as_slice(), list.len()).unwrap();
+    let large = |node: &Node| node.file_count().1 > LARGE;
+    let expected: Vec<bool> = list.iter().map(|(_, node)| large(node)).collect();
+    assert_eq!(expected.iter().filter(|told| **told).count(), 1);
+    assert!((0..list.len()).map(|number| told.of(number).is_some()).eq(expected));
+    assert!(encode_layout_1(&closure, &spool).unwrap().source_paths.is_empty());
+    // One that is wrong is refused by who has the contents.
+    let mut other = sections;
+    *other.paths.last_mut().unwrap() ^= 1;
+    let error = decode(&other, &limits(&encoded, &other)).err().unwrap().to_string();
+    assert!(error.contains("the path that is told of it"), "{error}");
 }
 
 #[test]

@@ -71,15 +71,6 @@ pub(super) fn push_id(out: &mut Vec<u8>, id: u32) {
     }
 }
 
-/// Appends a number, seven bits a byte, low first.
-pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 /// The parts of a derivation's name that its values repeat.
 #[derive(Debug, Default, Clone)]
 pub(super) struct NameParts {

@@ -27,6 +27,8 @@ pub struct EncodedRecipe {
     pub source_names: Vec<u8>,
     /// Section `copies`.
     pub copies: Vec<u8>,
+    /// Section `source-paths`.
+    pub source_paths: Vec<u8>,
     /// Section `sources`: where its bytes are, in order.
     pub contents: Vec<Travelling>,
     /// Section `hashes`.
@@ -220,6 +222,7 @@ fn encode_once(
     let mut encoded = EncodedRecipe {
         source_names: names.section,
         copies: names.copies,
+        source_paths: names.paths,
         contents: names.contents,
         hashes: Vec::new(),
         derivations: Vec::new(),

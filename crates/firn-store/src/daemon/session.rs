@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     environment::Environment,
-    root::{RootError, RootRequest, link_path, replace_link},
+    root::{RootError, RootRequest, check_link, link_path, replace_link},
 };
 use firn_core::{StoreDir, StorePath};
 use std::{
@@ -53,7 +53,20 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, DaemonError> {
         let channel = channel::open(url, environment, store_dir, &options.roots, Arc::clone(&options.stop))?;
-        Ok(Self { channel, store_dir: store_dir.clone(), environment: environment.clone(), options, settled: false })
+        let session =
+            Self { channel, store_dir: store_dir.clone(), environment: environment.clone(), options, settled: false };
+        session.check_places(session.roots())?;
+        Ok(session)
+    }
+
+    /// Refuses roots whose links could not be made on this machine, before anything is done that they are to keep. A remote
+    /// host has made them at login.
+    pub fn check_places(&self, roots: &[RootRequest]) -> Result<(), DaemonError> {
+        let Links::Local { gcroots } = &self.channel.links else { return Ok(()) };
+        for root in roots {
+            check_link(&link_path(&root.place, &self.environment, gcroots.as_deref())?)?;
+        }
+        Ok(())
     }
 
     /// Whom we speak to, as errors call it.

@@ -1,35 +1,31 @@
 //! `firn switch`, `boot`, `test`, `dry-activate`: from a file to the running system.
 
 use super::{
+    elevate::{Elevate, run_as_root},
     import::Target,
     realise::{Building, root_in_store},
+    subject::{addressee, addressee_of_built, built, check_built, one_system, own_store, root_of},
 };
 use crate::{
     CommandError, ExitCode, ImportRequest, Session,
-    activate::{self, Leave, activate, guard, mend, refuse_damaged},
+    activate::{Leave, activate, guard, mend, refuse_damaged},
     diff::against_current,
     realise::{RealiseRequest, Subject, expected_output, realise},
 };
-use clap::{ArgGroup, Args, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args, ValueHint};
 use firn_activate::{
     Host,
     clock::{Clock, SystemClock},
-    config::{Config, duration},
+    config::{Config, duration, limit},
     facts::Facts,
     goal::{Action, Confirm, Goal, Options},
-    guard::{Addressee, GuardError, ThisHost},
+    guard::{GuardError, ThisHost},
     imported,
     machine::Machine,
-    plan::plan,
-    profile::Generation,
+    plan::{Step, plan},
     session::{Caller, caller},
 };
-use std::{
-    collections::BTreeSet,
-    ffi::OsString,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, time::Duration};
 
 /// Window for a confirmation where nobody says another.
 const WINDOW: Duration = Duration::from_secs(120);
@@ -78,6 +74,9 @@ pub struct DryActivate {
     /// What, and how
     #[command(flatten)]
     pub run: Run,
+    /// When a person has to confirm
+    #[command(flatten)]
+    pub confirm: ConfirmFlags,
 }
 
 /// What is activated, and how.
@@ -95,6 +94,9 @@ pub struct Run {
     /// How to activate
     #[command(flatten)]
     pub flags: Flags,
+    /// Whom it may be for
+    #[command(flatten)]
+    pub force: Force,
     /// Name of the file, for the record
     #[arg(long, hide = true, value_name = "FILE")]
     pub origin: Option<String>,
@@ -108,7 +110,7 @@ pub struct Flags {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub settle: Option<Duration>,
     /// Longest time that the system's script may take; 10m without it
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
     pub activation_timeout: Option<Duration>,
     /// A shell command that has to succeed in the new system
     #[arg(long = "check", value_name = "CMD")]
@@ -128,30 +130,30 @@ pub struct Flags {
     /// Install the boot loader itself, not only its entries
     #[arg(long)]
     pub install_bootloader: bool,
-    /// Take a file that is for another host
-    #[arg(long)]
-    pub force_host: bool,
-    /// Take a file that is for another kind of machine
-    #[arg(long)]
-    pub force_system: bool,
     /// Become root for the activation; import and build run as the caller
     #[arg(long, value_name = "WAY", default_value = "none")]
     pub elevate: Elevate,
     /// Print the steps, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// A variable that whoever became root had
+    #[arg(long = "variable", hide = true, value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// Who became root hears here that it is done
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub began: Option<String>,
 }
 
-/// A way to become root.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Elevate {
-    /// None.
-    #[default]
-    None,
-    /// sudo, with `NIX_SUDOOPTS`.
-    Sudo,
-    /// run0 of systemd.
-    Run0,
+/// What may be taken all the same.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Activation")]
+pub struct Force {
+    /// Take a system that is for another host
+    #[arg(long)]
+    pub force_host: bool,
+    /// Take a system that is for another kind of machine
+    #[arg(long)]
+    pub force_system: bool,
 }
 
 /// When a person has to confirm.
@@ -159,10 +161,10 @@ pub enum Elevate {
 #[command(next_help_heading = "Confirmation", group = ArgGroup::new("policy").args(["confirm_within", "no_confirm"]))]
 pub struct ConfirmFlags {
     /// Revert unless firn confirm is run within this time; the command ends when the system is healthy
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
     pub confirm_within: Option<Duration>,
     /// Wait for the confirmation, or the revert
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_confirm")]
     pub wait_confirm: bool,
     /// Ask for no confirmation, even over ssh
     #[arg(long)]
@@ -196,7 +198,7 @@ impl Test {
 impl DryActivate {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
-        self.run.activate(Action::DryActivate, None, session)
+        self.run.activate(Action::DryActivate, Some(&self.confirm), session)
     }
 }
 
@@ -208,13 +210,16 @@ impl Run {
         session: &Session<'_>,
     ) -> Result<ExitCode, CommandError> {
         let host = Host::default();
+        self.flags.tell_began();
         let root = rustix::process::geteuid().is_root();
         let elevate = if root { Elevate::None } else { self.flags.elevate };
         if self.target.root.is_some() {
             return Err(CommandError::new(ExitCode::Usage, "a system is activated where it runs, not below --root")
                 .hint("firn import --root DIR, then nixos-install --root DIR --system PATH"));
         }
+        own_store(self.target.store.as_deref(), &self.target.store()?)?;
         let this = ThisHost::observe(&host);
+        let config = Config::read(&host)?;
         let mut damaged = Vec::new();
         let begin = if root && !self.flags.dry_run && action != Action::DryActivate {
             let (begin, found) = guard(&host, &self.flags.profile_name, session)?;
@@ -225,19 +230,23 @@ impl Run {
         } else {
             None
         };
-        let (system, changes) = self.system(&this, &damaged, session)?;
-        let config = Config::read(&host)?;
+        // Who became root for it has told what changes, unless that is part of the result.
+        let told = self.origin.is_some() && action != Action::DryActivate;
+        let (system, changes) = self.system(&this, &damaged, told, session)?;
         let caller = here(&host);
         let goal = self.goal(action, &host, system, &config, confirm, &caller)?;
         if self.flags.dry_run {
             return show(&host, &goal, &changes, session);
         }
-        changes.iter().for_each(|line| session.sink.note(line));
+        // What a dry run prints has them.
+        if action != Action::DryActivate {
+            changes.iter().for_each(|line| session.sink.note(line));
+        }
         if elevate != Elevate::None {
             return elevate_and_run(elevate, &self, &goal, confirm.is_some() && over_ssh(&caller));
         }
         if action == Action::DryActivate {
-            return dry_activate(&host, &goal, session);
+            return dry_activate(&host, &goal, &changes, session);
         }
         let Some(begin) = begin else { return Err(GuardError::NotRoot.into()) };
         activate(&host, goal, begin, leave(confirm), session)
@@ -249,14 +258,19 @@ impl Run {
         &self,
         this: &ThisHost,
         damaged: &[PathBuf],
+        told: bool,
         session: &Session<'_>,
     ) -> Result<(PathBuf, Vec<String>), CommandError> {
         if let Some(system) = built(&self.file) {
-            let to = Addressee { system: Host::default().text(system.join("system")), ..Addressee::default() };
-            this.check(&to, true, self.flags.force_system)?;
-            refuse_damaged(&Host::default(), damaged)?;
-            // Who became root for what was built has been told.
-            let told = self.origin.is_some();
+            let host = Host::default();
+            // Who became root for what was built has looked at the file, which knows it better.
+            let looked = self.origin.is_some();
+            if let (Some(expected), false) = (&self.target.expect, looked) {
+                check_built(expected, &system)?;
+            }
+            let to = addressee_of_built(&host, &system);
+            this.check(&to, self.force.force_host || looked, self.force.force_system)?;
+            refuse_damaged(&host, damaged)?;
             let changes = if told { Vec::new() } else { against_current(None, &system, session) };
             return Ok((system, changes));
         }
@@ -264,8 +278,11 @@ impl Run {
             Some((store_dir, root)) => Subject::Path(store_dir, root),
             None => Subject::Loaded(Box::new(session.load_host(&self.file, Some(&self.target.store()?))?)),
         };
+        if let Subject::Loaded(loaded) = &subject {
+            one_system(loaded, &self.file)?;
+        }
         let to = addressee(&subject);
-        this.check(&to, self.flags.force_host, self.flags.force_system)?;
+        this.check(&to, self.force.force_host, self.force.force_system)?;
         let request = RealiseRequest {
             import: ImportRequest {
                 target: self.target.store()?,
@@ -278,11 +295,11 @@ impl Run {
             no_build: self.building.no_build,
             logs: self.building.print_build_logs,
         };
-        if rustix::process::geteuid().is_root() && !self.flags.dry_run && self.target.store.is_none() {
+        request.check_expected(&subject)?;
+        if rustix::process::geteuid().is_root() && !self.flags.dry_run {
             let host = Host::default();
             let mut paths = BTreeSet::new();
             if let Subject::Loaded(loaded) = &subject {
-                request.import.check_expected(loaded)?;
                 mend(&host, loaded, damaged, session)?;
                 let store_dir = subject.store_dir();
                 paths.extend(loaded.closure.paths().iter().map(|path| store_dir.display(path.path()).into()));
@@ -315,7 +332,7 @@ impl Run {
         let file = self.origin.clone().or_else(|| Some(self.file.display().to_string()));
         let mut goal = goal(action, system, file, &self.flags, config);
         goal.confirm = confirm.and_then(|flags| flags.policy(caller, config));
-        if goal.specialisation.is_none() && !self.flags.no_specialisation && action != Action::Boot {
+        if goal.specialisation.is_none() && !self.flags.no_specialisation && !action.only_boots() {
             // One that runs is kept: nixos-rebuild would silently go back to the base system.
             goal.specialisation = Facts::observe(host, &goal).specialisation;
         }
@@ -326,7 +343,7 @@ impl Run {
 /// A goal from flags and configuration.
 pub(super) fn goal(action: Action, system: PathBuf, file: Option<String>, flags: &Flags, config: &Config) -> Goal {
     let defaults = Options::default();
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let variable = |name: &str| flags.variable(name);
     let both = |mine: &[String], theirs: &[String]| theirs.iter().chain(mine).cloned().collect();
     Goal {
         action,
@@ -380,50 +397,35 @@ pub(super) fn here(host: &Host) -> Caller {
     caller(host, std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()))
 }
 
-fn over_ssh(caller: &Caller) -> bool {
+/// Whether the caller came over ssh, as far as it can be told.
+pub(super) fn over_ssh(caller: &Caller) -> bool {
     // A multiplexer may have been reached over ssh; where that is said, it is heeded.
     let said = std::env::var_os("SSH_CONNECTION").is_some_and(|value| !value.is_empty());
     matches!(caller, Caller::Ssh { .. }) || (said && *caller == Caller::Unknown)
 }
 
-/// A path of the store that is a built system, or a link to one.
-fn built(file: &Path) -> Option<PathBuf> {
-    let real = file.canonicalize().ok()?;
-    // What else a folder of the store may be is told by the guards.
-    (real.starts_with("/nix/store") && real.is_dir()).then_some(real)
-}
-
-fn root_of(subject: &Subject) -> PathBuf {
-    let root = match subject {
-        Subject::Loaded(loaded) => loaded.closure.roots().first().cloned(),
-        Subject::Path(_, path) => Some(path.clone()),
-    };
-    root.map_or_else(PathBuf::new, |root| PathBuf::from(subject.store_dir().display(&root)))
-}
-
-fn addressee(subject: &Subject) -> Addressee {
-    let Subject::Loaded(loaded) = subject else { return Addressee::default() };
-    let manifest = loaded.front.as_ref().map(|front| &front.header.manifest);
-    let by_name = || loaded.closure.roots().first().and_then(|root| crate::encode::system_host(root.name()));
-    let root = loaded.closure.roots().first().map(|root| root.name().trim_end_matches(".drv").to_owned());
-    let alone = loaded.front.as_ref().is_some_and(|front| front.header.roots.len() == 1);
-    Addressee {
-        // One of several hosts was chosen by its name; the manifest is of the first.
-        host: manifest
-            .and_then(|manifest| manifest.host.clone())
-            .filter(|_| alone)
-            .or_else(|| by_name().map(str::to_owned)),
-        name: root,
-        machine_id: manifest.and_then(|manifest| manifest.machine_id.clone()).filter(|_| alone),
-        system: manifest.and_then(|manifest| manifest.system.clone()),
-    }
-}
-
-fn show(host: &Host, goal: &Goal, changes: &[String], session: &Session<'_>) -> Result<ExitCode, CommandError> {
+/// Prints the plan of a goal.
+pub(super) fn show(
+    host: &Host,
+    goal: &Goal,
+    changes: &[String],
+    session: &Session<'_>,
+) -> Result<ExitCode, CommandError> {
     let planned = plan(goal, &Facts::observe(host, goal)).map_err(GuardError::from)?;
-    let steps: Vec<String> = planned.steps.iter().map(ToString::to_string).collect();
+    show_steps(&planned.steps, &planned.notes, changes, session)
+}
+
+/// Prints steps.
+pub(super) fn show_steps(
+    steps: &[Step],
+    notes: &[String],
+    changes: &[String],
+    session: &Session<'_>,
+) -> Result<ExitCode, CommandError> {
+    let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
     if session.globals.json {
-        let value = serde_json::json!({"version": 1, "dry_run": true, "steps": steps, "notes": planned.notes, "changes": changes});
+        let value =
+            serde_json::json!({"version": 1, "dry_run": true, "steps": steps, "notes": notes, "changes": changes});
         session.json(&value)?;
         return Ok(ExitCode::Success);
     }
@@ -431,14 +433,14 @@ fn show(host: &Host, goal: &Goal, changes: &[String], session: &Session<'_>) -> 
     for (number, step) in steps.iter().enumerate() {
         session.result(format!("{}. {step}", number + 1))?;
     }
-    planned.notes.iter().for_each(|note| session.sink.note(note));
+    notes.iter().for_each(|note| session.sink.note(note));
     Ok(ExitCode::Success)
 }
 
 /// The plan of a switch, then what the script itself says.
-fn dry_activate(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitCode, CommandError> {
+fn dry_activate(host: &Host, goal: &Goal, changes: &[String], session: &Session<'_>) -> Result<ExitCode, CommandError> {
     firn_activate::guard::after_realise(host, &goal.system, goal.specialisation.as_deref())?;
-    show(host, &Goal { action: Action::Switch, ..goal.clone() }, &[], session)?;
+    show(host, &Goal { action: Action::Switch, ..goal.clone() }, changes, session)?;
     let machine = Machine::new(host, None);
     let (code, lines) = firn_activate::script::dry_activate(host, &machine, goal)?;
     lines.iter().for_each(|line| session.sink.event(crate::Event::Log { derivation: "switch", line }));
@@ -453,31 +455,16 @@ fn dry_activate(host: &Host, goal: &Goal, session: &Session<'_>) -> Result<ExitC
 
 /// The same command as root, for what was built.
 fn elevate_and_run(how: Elevate, run: &Run, goal: &Goal, ssh: bool) -> Result<ExitCode, CommandError> {
-    let program = if how == Elevate::Sudo { "sudo" } else { "run0" };
-    let mut arguments: Vec<OsString> = Vec::new();
-    if how == Elevate::Sudo {
-        let options = std::env::var("NIX_SUDOOPTS").unwrap_or_default();
-        arguments.extend(options.split_whitespace().map(OsString::from));
-    }
-    arguments.push(std::env::current_exe()?.into());
     // The first argument that is the file is the file: flags with values that equal it would be strange.
-    let mut replaced = false;
-    for argument in std::env::args_os().skip(1) {
-        if !replaced && argument == run.file.as_os_str() {
-            arguments.push(goal.system.clone().into());
-            replaced = true;
-        } else {
-            arguments.push(argument);
-        }
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(file) = arguments.iter_mut().find(|argument| *argument == run.file.as_os_str()) {
+        *file = goal.system.clone().into();
     }
-    arguments.extend(goal.file.iter().flat_map(|file| ["--origin".into(), OsString::from(file)]));
+    let mut more: Vec<OsString> = goal.file.iter().flat_map(|file| ["--origin".into(), OsString::from(file)]).collect();
     if ssh {
-        arguments.push("--over-ssh".into());
+        more.push("--over-ssh".into());
     }
-    let status = std::process::Command::new(program).args(arguments).status();
-    let status = status.map_err(|error| CommandError::new(ExitCode::Refused, error).about(program))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(ExitCode::Failure.number());
-    Ok(ExitCode::ALL.into_iter().find(|known| known.number() == code).unwrap_or(ExitCode::Failure))
+    run_as_root(how, arguments, more)
 }
 
 /// A name that stays in its folder.
@@ -486,19 +473,4 @@ pub(super) fn profile_name(text: &str) -> Result<String, String> {
         Ok(()) if !text.starts_with('.') => Ok(text.to_owned()),
         _ => Err("a profile has a name of letters, digits and +-._?=".into()),
     }
-}
-
-/// Runs what a generation holds, as `firn rollback` does.
-pub(super) fn go_to(
-    generation: &Generation,
-    mut goal: Goal,
-    confirm: &ConfirmFlags,
-    session: &Session<'_>,
-) -> Result<ExitCode, CommandError> {
-    let host = Host::default();
-    let (begin, damaged) = guard(&host, &goal.profile, session)?;
-    refuse_damaged(&host, &damaged)?;
-    goal.generation = Some(generation.clone());
-    goal.confirm = confirm.policy(&here(&host), &Config::read(&host)?);
-    activate::activate(&host, goal, begin, leave(Some(confirm)), session)
 }

@@ -4,6 +4,7 @@ use crate::{CommandError, EncodeOptions, ExitCode, Output, Session, Source, Stor
 use clap::{Args, ValueEnum, ValueHint};
 use firn_core::{Proven, Spool, export};
 use firn_store::daemon::StoreUrl;
+use serde_json::json;
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -77,31 +78,50 @@ impl Convert {
         if format == Format::Firn {
             session.prime_ahead(self.low_memory);
         }
-        let mut loaded = session.load(Source::new(&self.input), Some(&self.output))?;
+        let spool = session.spool(Some(&self.output))?;
+        let mut loaded = session.load_with(&self.input, Some(spool), &session.bases(None))?;
         if format != Format::Firn {
-            return write_export(format, &loaded.closure, &loaded.spool, &self.output);
+            let bytes = write_export(format, &loaded.closure, &loaded.spool, &self.output)?;
+            return self.report(&loaded.closure, bytes, session);
         }
+        let is_part = Source::with_host(&self.input).1.is_some();
         let manifest = loaded.front.as_ref().map(|front| &front.header);
         let options = EncodeOptions {
             low_memory: self.low_memory,
-            host: manifest.and_then(|header| header.manifest.host.clone()),
+            // That of a whole file is the host of its first system.
+            host: manifest.filter(|_| !is_part).and_then(|header| header.manifest.host.clone()),
             machine_id: manifest.and_then(|header| header.manifest.machine_id.clone()),
             provenance: manifest.map(|header| header.provenance.clone()).unwrap_or_default(),
             ..session.encode_options()
         };
-        if manifest.is_some_and(|header| header.base.is_some()) {
-            session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?;
+        let encoded = if manifest.is_some_and(|header| header.base.is_some()) {
+            session.write_firn(&loaded.closure, &loaded.spool, &options, &self.output)?
         } else {
             let store = StoreTarget::Daemon(StoreUrl::Auto);
-            session.write_against_base(&loaded.closure, &mut loaded.spool, &options, &store, &self.output)?;
+            session.write_against_base(&loaded.closure, &mut loaded.spool, &options, &store, &self.output)?
+        };
+        self.report(&loaded.closure, encoded.written.bytes, session)
+    }
+
+    fn report(&self, closure: &Proven, bytes: u64, session: &Session<'_>) -> Result<(), CommandError> {
+        // Standard output may be the file.
+        if !session.globals.json || self.output.as_os_str() == "-" {
+            return Ok(());
         }
-        Ok(())
+        let roots: Vec<String> = closure.roots().iter().map(|root| closure.store_dir().display(root)).collect();
+        session.json(&json!({
+            "version": 1,
+            "root": roots.first(),
+            "roots": roots,
+            "paths": closure.paths().len(),
+            "file_bytes": bytes,
+        }))
     }
 }
 
-/// Writes a closure as an export stream, compressed as `format` says.
-pub fn write_export(format: Format, closure: &Proven, spool: &dyn Spool, target: &Path) -> Result<(), CommandError> {
-    let write = || -> io::Result<()> {
+/// Writes a closure as an export stream, compressed as `format` says. How many bytes these were.
+pub fn write_export(format: Format, closure: &Proven, spool: &dyn Spool, target: &Path) -> Result<u64, CommandError> {
+    let write = || -> io::Result<u64> {
         let mut output = Output::create(target)?;
         match format {
             Format::ExportGz => {
@@ -124,7 +144,9 @@ pub fn write_export(format: Format, closure: &Proven, spool: &dyn Spool, target:
             Format::Firn | Format::Export => export::write(closure, spool, &mut output)?,
         }
         output.flush()?;
-        output.commit()
+        let bytes = output.written();
+        output.commit()?;
+        Ok(bytes)
     };
     write().map_err(|error| output_error(target, error))
 }

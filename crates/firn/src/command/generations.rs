@@ -1,21 +1,18 @@
-//! `firn generations`, `rollback` and `prune`: the way back, and what is kept for it.
+//! `firn generations` and `prune`: what there is to go back to, and what is kept for it.
 
-use super::activate::{ConfirmFlags, Flags, go_to, goal, profile_name};
-use crate::{CommandError, ExitCode, Session, activate::take_back};
+use super::{activate::profile_name, status::only_root};
+use crate::{CommandError, ExitCode, Session};
 use clap::Args;
 use firn_activate::{
     Host,
-    config::Config,
-    goal::Action,
-    guard::GuardError,
     hold::Lock,
-    journal::{Journal, State, date},
+    journal::date,
     profile::{Generation, Profile},
     prune::prune,
     record::Record,
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// List the generations of the profile, and which file each came from.
 #[derive(Debug, Args)]
@@ -34,8 +31,14 @@ impl Generations {
         let resolved = |link: &str| host.resolve(link);
         let (running, booted) = (resolved("/run/current-system"), resolved("/run/booted-system"));
         let mut rows = Vec::new();
-        for generation in profile.generations() {
-            let is = |path: &Option<PathBuf>| path.as_ref() == Some(&generation.path);
+        let generations = profile.generations();
+        if generations.is_empty() {
+            session.sink.note(&format!("the profile {} has no generation", self.profile_name));
+        }
+        let running = running.and_then(|path| one_of(&generations, current.as_ref(), &path));
+        let booted = booted.and_then(|path| one_of(&generations, current.as_ref(), &path));
+        for generation in generations {
+            let is = |number: &Option<u64>| *number == Some(generation.number);
             let record = Record::read(&host, &self.profile_name, &generation);
             let made = profile.made(generation.number).unwrap_or(0);
             let name = host.text(generation.path.join("nixos-version")).unwrap_or_default();
@@ -70,64 +73,12 @@ impl Generations {
     }
 }
 
-/// Go back to the generation before, or to another one.
-///
-/// An activation that waits for its confirmation is taken back instead.
-#[derive(Debug, Args)]
-pub struct Rollback {
-    /// The generation's number, or a path of its system
-    #[arg(long, value_name = "N|PATH")]
-    pub to: Option<String>,
-    /// How to activate
-    #[command(flatten)]
-    pub flags: Flags,
-    /// When a person has to confirm
-    #[command(flatten)]
-    pub confirm: ConfirmFlags,
-}
-
-impl Rollback {
-    /// Runs it.
-    pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
-        let host = Host::default();
-        if !rustix::process::geteuid().is_root() {
-            return Err(GuardError::NotRoot.into());
-        }
-        if self.to.is_none()
-            && let Some(code) = take_back(&host, session)?
-        {
-            return Ok(code);
-        }
-        let profile = Profile::new(&host, &self.flags.profile_name);
-        let generation = self.target(&host, &profile)?;
-        let file = Record::read(&host, &self.flags.profile_name, &generation).and_then(|record| record.file);
-        let goal = goal(Action::Switch, generation.path.clone(), file, &self.flags, &Config::read(&host)?);
-        go_to(&generation, goal, &self.confirm, session)
-    }
-
-    fn target(&self, host: &Host, profile: &Profile) -> Result<Generation, CommandError> {
-        let generations = profile.generations();
-        let refused = |text: String| CommandError::new(ExitCode::Refused, text).hint("see firn generations");
-        if let Some(to) = &self.to {
-            let path = host.resolve(to);
-            let found = generations
-                .into_iter()
-                .rev()
-                .find(|generation| to.parse() == Ok(generation.number) || path.as_ref() == Some(&generation.path));
-            return found.ok_or_else(|| refused(format!("there is no generation {to}")));
-        }
-        let current = profile.current().ok_or_else(|| refused("the profile has no generation".into()))?;
-        // What was there before the last switch, if that is still what is there now.
-        let before = Journal::latest(host)?.filter(|journal| {
-            journal.state == State::Done
-                && journal.generation.as_ref() == Some(&current)
-                && journal.goal.profile == self.flags.profile_name
-        });
-        let before =
-            before.and_then(|journal| journal.before.generation).filter(|g| *g != current && generations.contains(g));
-        let older = generations.into_iter().rev().find(|generation| generation.number < current.number);
-        before.or(older).ok_or_else(|| refused(format!("there is no generation before {}", current.number)))
-    }
+/// The generation that a system is of. Where several hold it, the one that the profile is at, else the newest.
+fn one_of(generations: &[Generation], current: Option<&Generation>, system: &Path) -> Option<u64> {
+    let mut holding =
+        generations.iter().filter(|generation| generation.path == system).map(|generation| generation.number);
+    let current = current.filter(|current| current.path == system).map(|current| current.number);
+    current.or_else(|| holding.next_back())
 }
 
 /// Delete records and roots of generations that are gone, old journals and copies of the binary.
@@ -142,9 +93,7 @@ impl Prune {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
         let host = Host::default();
-        if !rustix::process::geteuid().is_root() {
-            return Err(GuardError::NotRoot.into());
-        }
+        only_root("prune")?;
         let _begin = Lock::Begin.take(&host)?;
         let pruned = prune(&host, &self.profile_name, true)?;
         if session.globals.json {
@@ -159,5 +108,19 @@ impl Prune {
             pruned.records, pruned.roots, pruned.journals, pruned.binaries
         ));
         Ok(ExitCode::Success)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_several_generations_hold_runs_once() {
+        let generation = |number, path: &str| Generation { number, path: path.into() };
+        let all = [generation(1, "a"), generation(2, "b"), generation(3, "a"), generation(4, "b")];
+        assert_eq!(one_of(&all, Some(&all[0]), Path::new("a")), Some(1));
+        assert_eq!(one_of(&all, Some(&all[0]), Path::new("b")), Some(4));
+        assert_eq!(one_of(&all, None, Path::new("c")), None);
     }
 }

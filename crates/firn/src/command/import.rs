@@ -98,7 +98,7 @@ fn report(
         session.result(root)?;
     }
     let verb = if request.dry_run { "would come" } else { "came" };
-    let mut text = format!("{} paths {verb}, {} were there", imported.added, imported.present);
+    let mut text = imported.counts(verb);
     for link in &imported.links {
         text.push_str(&format!("; kept by {}", link.display()));
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     CommandError, Session, cli,
+    inspect::text::number_of,
     pack::{PackRequest, Packed, pack},
 };
 use clap::{Args, ValueHint};
@@ -124,6 +125,12 @@ impl NixFlags {
         arguments
     }
 
+    /// A given flag that a flake does not take.
+    pub(crate) fn only_for_expressions(&self) -> Option<&'static str> {
+        let argstr = (!self.argstr.is_empty()).then_some("--argstr");
+        if self.arg.is_empty() { argstr } else { Some("--arg") }
+    }
+
     /// A given flag that says nothing unless a flake is packed.
     pub(crate) fn only_for_flakes(&self) -> Option<&'static str> {
         let lock = self.no_write_lock_file.then_some("--no-write-lock-file");
@@ -215,10 +222,10 @@ fn report(request: &PackRequest, packed: &Packed, session: &Session<'_>) -> Resu
         let delta = if base.is_empty() { String::new() } else { format!(", a delta of {}", base.join(" ")) };
         let share = bytes as f64 / closure_bytes.max(1) as f64 * 100.0;
         format!(
-            "{}: {} derivations, {} sources, {bytes} bytes, {share:.1} % of the closure's {closure_bytes}{delta}",
+            "{}: {}, {}, {bytes} bytes, {share:.1} % of the closure's {closure_bytes}{delta}",
             roots.join(" "),
-            counts.derivations,
-            counts.sources,
+            number_of(counts.derivations, "derivation"),
+            number_of(counts.sources, "source"),
         )
     };
     // Standard output may be the file.
@@ -260,6 +267,8 @@ mod tests {
         let flake = format!("--impure --offline {shared} --override-input nixpkgs path:/x");
         assert_eq!(flags.arguments(true).join(" "), flake);
         assert_eq!(flags.only_for_flakes(), Some("--override-input"));
-        assert_eq!(NixFlags::default().only_for_flakes(), None);
+        assert_eq!(flags.only_for_expressions(), Some("--argstr"));
+        let none = NixFlags::default();
+        assert_eq!((none.only_for_flakes(), none.only_for_expressions()), (None, None));
     }
 }

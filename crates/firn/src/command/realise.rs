@@ -85,6 +85,9 @@ impl Realise {
         if session.globals.json {
             return session.json(&json!({
                 "version": 1,
+                "roots": subject.roots().iter().map(display).collect::<Vec<_>>(),
+                "added": realised.added,
+                "present": realised.present,
                 "outputs": realised.outputs.iter().map(display).collect::<Vec<_>>(),
                 "links": realised.links,
                 "built": realised.missing.build.len(),

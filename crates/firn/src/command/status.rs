@@ -4,12 +4,12 @@ use super::activate::here;
 use crate::{
     CommandError, ExitCode, Session,
     activate::{as_json, code, confirm, damaged, recover, refuse_damaged, tell},
+    plain,
 };
 use clap::{Args, ValueHint};
 use firn_activate::{
     Host,
     clock::{Clock, SystemClock},
-    guard::GuardError,
     hold::Lock,
     journal::{Journal, State},
     outcome::{Now, history, message},
@@ -18,7 +18,12 @@ use firn_activate::{
     supervise::{supervise, take_back},
 };
 use serde_json::json;
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{IsTerminal, stdout},
+    path::PathBuf,
+};
 
 /// Say what runs, what boots next, and how the last activation stands.
 #[derive(Debug, Args)]
@@ -45,7 +50,8 @@ impl Status {
             value["history"] = json!(journal.history);
             session.json(&value)?;
         } else {
-            session.result(format!("activation {}: {}", journal.id, journal.state))?;
+            let word = journal.word(now.running.as_deref(), &now.moment);
+            session.result(format!("activation {}: {word}", journal.id))?;
             for line in left.iter().cloned().chain(message(&journal, &now)) {
                 session.result(line)?;
             }
@@ -55,7 +61,11 @@ impl Status {
         }
         if self.log {
             let text = fs::read(host.path(&journal.log)).unwrap_or_default();
-            session.with_results(|out| out.write_all(&text))?;
+            if stdout().is_terminal() {
+                String::from_utf8_lossy(&text).lines().try_for_each(|line| session.result(plain(line)))?;
+            } else {
+                session.with_results(|out| out.write_all(&text))?;
+            }
         }
         Ok(ExitCode::Success)
     }
@@ -90,6 +100,16 @@ fn left(journal: &Journal, next: &Resume) -> Option<String> {
     Some(what)
 }
 
+/// Refuses a command of root's to anybody else.
+pub(super) fn only_root(word: &str) -> Result<(), CommandError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(CommandError::new(ExitCode::Refused, format!("{word} needs root"))
+        .hint("nothing was changed")
+        .hint(format!("sudo {} {word}", std::env::current_exe().unwrap_or_else(|_| "firn".into()).display())))
+}
+
 /// Make permanent what waits for a confirmation.
 ///
 /// It counts from a console, or over an ssh connection that was made after the new system ran.
@@ -100,6 +120,7 @@ impl Confirm {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
         let host = Host::default();
+        only_root("confirm")?;
         confirm(&host, &here(&host), session)
     }
 }
@@ -112,9 +133,7 @@ impl Recover {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<ExitCode, CommandError> {
         let host = Host::default();
-        if !rustix::process::geteuid().is_root() {
-            return Err(GuardError::NotRoot.into());
-        }
+        only_root("recover")?;
         let _begin = Lock::Begin.take(&host)?;
         refuse_damaged(&host, &damaged(&host)?)?;
         match recover(&host, true, session)? {

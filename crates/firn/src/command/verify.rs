@@ -1,6 +1,6 @@
 //! `firn verify`: does a file hold what it says.
 
-use crate::{CommandError, Session, Source};
+use crate::{CommandError, Session, inspect::text::number_of};
 use clap::{Args, ValueHint};
 use firn_core::hash;
 use serde_json::json;
@@ -19,10 +19,10 @@ pub struct Verify {
 impl Verify {
     /// Runs it.
     pub fn run(self, session: &Session<'_>) -> Result<(), CommandError> {
-        let loaded = session.load(Source::new(&self.file), None)?;
+        let loaded = session.load_host(&self.file, None)?;
         let closure = &loaded.closure;
         let derivations = closure.paths().iter().filter(|p| p.is_derivation()).count();
-        let trusted: Vec<&str> = closure.needing_trust().map(|p| p.path().as_str()).collect();
+        let trusted: Vec<String> = closure.needing_trust().map(|p| closure.store_dir().display(p.path())).collect();
         if session.globals.json {
             return session.json(&json!({
                 "version": 1,
@@ -39,7 +39,13 @@ impl Verify {
             session.result(closure.store_dir().display(root))?;
         }
         let sources = closure.paths().len() - derivations;
-        session.sink.note(&format!("{}: whole, {derivations} derivations and {sources} sources proven", loaded.source));
+        let proven = sources.saturating_sub(trusted.len()) as u64;
+        let derivations = number_of(derivations as u64, "derivation");
+        let mut text = format!("{}: whole, {derivations} and {} proven", loaded.source, number_of(proven, "source"));
+        if !trusted.is_empty() {
+            text.push_str(&format!(", {} not", number_of(trusted.len() as u64, "path")));
+        }
+        session.sink.note(&text);
         for path in &trusted {
             session.sink.warn(&format!("{path} is not proven by its content: a store needs trust to take it"));
         }

@@ -14,13 +14,14 @@ use crate::{
 use firn_core::{
     Proven, StoreDir, StorePath,
     codec::DICTIONARIES,
-    format::{FileReader, Front, Limits},
+    format::{FileReader, Front, Header, Limits},
 };
 use firn_store::daemon::StoreUrl;
 use std::{
+    collections::HashSet,
     io::Read,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A base of a base, and so on, at most.
@@ -39,6 +40,25 @@ pub(crate) struct Bases {
     pub(crate) store: Option<StoreTarget>,
     /// What another file that is read meanwhile may have in common with the one at hand.
     pub(crate) shared: Option<Arc<SharedFrames>>,
+    /// Bases that are looked for already: what is a delta of them does not lead to them.
+    pub(crate) sought: Vec<Vec<StorePath>>,
+    /// Files of the folder that were read in vain.
+    pub(crate) in_vain: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl Bases {
+    /// Whether a file leads back to what is looked for.
+    fn leads_back(&self, header: &Header) -> bool {
+        header.base.as_ref().is_some_and(|base| self.sought.contains(&base.roots))
+    }
+
+    fn fails(&self, path: &Path) -> bool {
+        self.in_vain.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    fn failed(&self, path: &Path) {
+        self.in_vain.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    }
 }
 
 /// Whether a name is that of a derivation in a store.
@@ -105,6 +125,9 @@ impl Session<'_> {
         {
             return Ok(base.clone().restrict(wanted.to_vec())?);
         }
+        let mut deeper = bases.clone();
+        deeper.sought.push(wanted.to_vec());
+        let bases = &deeper;
         let mut seen = Seen::new(store_dir, wanted);
         for path in &bases.named {
             if let Some(root) = derivation(path, store_dir) {
@@ -120,36 +143,66 @@ impl Session<'_> {
                 continue;
             }
             let source = Source::new(path);
-            let input = self.open(source.clone())?;
-            let roots = match input.content() {
-                Content::Firn => FileReader::new(input, Limits::default()).about(&source)?.front().header.roots.clone(),
-                _ => wanted.to_vec(),
-            };
-            if wanted.iter().all(|root| roots.contains(root)) {
-                let (closure, _) =
-                    self.read_closure(self.open(source.clone())?, spool, bases, depth + 1).about("its base")?;
+            let input = self.open(source.clone()).about("its base")?;
+            if input.content() != Content::Firn {
+                let (closure, _) = self.read_closure(input, spool, bases, depth + 1).about("its base")?;
                 if wanted.iter().all(|root| closure.roots().contains(root)) {
                     return Ok(closure.restrict(wanted.to_vec())?);
                 }
                 seen.file(source, closure.roots());
                 continue;
             }
-            seen.file(source, &roots);
+            // Opened once, since it may be a pipe.
+            let reader = FileReader::new(input, self.decode_options().limits).about(&source).about("its base")?;
+            let header = &reader.front().header;
+            if !wanted.iter().all(|root| header.roots.contains(root)) {
+                seen.file(source, &header.roots);
+            } else if bases.leads_back(header) {
+                seen.leads_back(source);
+            } else {
+                let (closure, _) = self.read_firn(reader, &source, spool, bases, depth + 1).about("its base")?;
+                return Ok(closure.restrict(wanted.to_vec())?);
+            }
         }
         let mut broken = None;
         if let Some(dir) = &bases.folder {
-            for path in files(dir) {
-                let Some(roots) = roots_of(&path) else { continue };
-                if wanted.iter().all(|root| roots.contains(root)) {
-                    let input = self.open(Source::File(path));
-                    match input.and_then(|input| self.read_closure(input, spool, bases, depth + 1)) {
-                        Ok((closure, _)) => return Ok(closure.restrict(wanted.to_vec())?),
-                        // Another file, or the store, may have it whole.
-                        Err(error) => broken = broken.or(Some(error)),
-                    }
+            let mut streams = Vec::new();
+            for path in files(dir).about("--base-dir")? {
+                let Some(header) = header_of(&path) else {
+                    streams.push(path);
+                    continue;
+                };
+                if !wanted.iter().all(|root| header.roots.contains(root)) {
+                    seen.file(path.display(), &header.roots);
                     continue;
                 }
-                seen.file(path.display(), &roots);
+                if bases.leads_back(&header) {
+                    seen.leads_back(path.display());
+                    continue;
+                }
+                if bases.fails(&path) {
+                    continue;
+                }
+                let input = self.open(Source::File(path.clone()));
+                match input.and_then(|input| self.read_closure(input, spool, bases, depth + 1)) {
+                    Ok((closure, _)) => return Ok(closure.restrict(wanted.to_vec())?),
+                    // Another file, or the store, may have it whole.
+                    Err(error) => broken = broken.or(Some(error)),
+                }
+                bases.failed(&path);
+            }
+            // Of what they are is known when they are read.
+            for path in streams {
+                let Some(input) = self.open(Source::File(path.clone())).ok().filter(|_| !bases.fails(&path)) else {
+                    continue;
+                };
+                match self.read_closure(input, spool, bases, depth + 1) {
+                    Ok((closure, _)) if wanted.iter().all(|root| closure.roots().contains(root)) => {
+                        return Ok(closure.restrict(wanted.to_vec())?);
+                    }
+                    Ok((closure, _)) => seen.file(path.display(), closure.roots()),
+                    Err(_) => {}
+                }
             }
             seen.folder(dir);
         }
@@ -239,17 +292,18 @@ impl Session<'_> {
     }
 }
 
-/// Files of a folder by name; one that cannot be read is none.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+/// Files of a folder by name.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    let failed = |error| CommandError::new(ExitCode::Input, error).about(dir.display());
+    let entries = std::fs::read_dir(dir).map_err(failed)?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
-    files
+    Ok(files)
 }
 
-/// The roots that a file says it holds; `None` where it is no firn file.
-fn roots_of(path: &Path) -> Option<Vec<StorePath>> {
+/// The header of a firn file; `None` where it is none.
+fn header_of(path: &Path) -> Option<Header> {
     let file = std::fs::File::open(path).ok()?;
     let reader = FileReader::new(std::io::BufReader::new(file).take(Limits::default().header_bytes), Limits::default());
-    Some(reader.ok()?.front().header.roots.clone())
+    Some(reader.ok()?.front().header.clone())
 }

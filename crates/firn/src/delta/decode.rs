@@ -24,6 +24,8 @@ use std::{
 struct Sections {
     names: Vec<u8>,
     origins: Vec<u8>,
+    /// What they say, once contents had to know.
+    read_origins: Option<Origins>,
     hashes: Vec<u8>,
     derivations: Vec<u8>,
     /// Contents that travelled.
@@ -58,7 +60,7 @@ pub fn decode_delta<R: Read>(
             return Err(DecodeError::Delta("it has a section that it says is that of the base"));
         }
         if section == Section::Sources && joined.is_none() {
-            let origins = origins(&sections.origins, &reference)?;
+            let origins = sections.read_origins.insert(origins(&sections.origins, &reference)?);
             joined = Some(reference.joined(&origins.references));
             sections.sources.offset = spool.len();
         }
@@ -67,6 +69,9 @@ pub fn decode_delta<R: Read>(
         match section {
             Section::SourceNames => append(&mut sections.names, &raw, &frame, options)?,
             Section::Copies => return Err(DecodeError::Delta("it has copies of contents, as only a whole file may")),
+            Section::SourcePaths => {
+                return Err(DecodeError::Delta("it tells paths of sources, as only a whole file may"));
+            }
             Section::Origins => append(&mut sections.origins, &raw, &frame, options)?,
             Section::Hashes => append(&mut sections.hashes, &raw, &frame, options)?,
             Section::Derivations => append(&mut sections.derivations, &raw, &frame, options)?,
@@ -136,7 +141,7 @@ fn prove(
     let unchanged = |section: Section| header.base.as_ref().is_some_and(|told| told.unchanged.contains(&section));
     let limits = recipe_limits(header, options.limits.raw_bytes);
     let own = |section: Section, bytes| if unchanged(section) { reference.section(section) } else { bytes };
-    let origins = origins(&sections.origins, &reference)?;
+    let origins = sections.read_origins.map_or_else(|| origins(&sections.origins, &reference), Ok)?;
     let names = own(Section::SourceNames, sections.names.as_slice());
     let mut paths: Vec<ProvenPath> = Vec::new();
     if names.is_empty() {
@@ -151,7 +156,9 @@ fn prove(
             base.paths().iter().filter(|p| !p.is_derivation()).map(|p| (p.content(), p)).collect();
         let nodes: Vec<&Node> = list.iter().map(|(_, node)| node).collect();
         let known = |number: usize| list.digest_of(number, by_content.get(nodes.get(number)?)?);
-        let digests = digests(&list, &known, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
+        let all: Vec<usize> = (0..list.len()).collect();
+        let digests =
+            digests(&list, &all, &known, &spool.reader().map_err(DecodeError::Spool)?, options.threads, meter);
         paths = list.resolve(&header.store_dir, digests.map_err(DecodeError::Spool)?).map_err(in_names())?;
     }
     check_count("sources", header.counts.sources, paths.len() as u64)?;
@@ -176,7 +183,7 @@ fn place(
     reference: &Reference,
     travelled: Blob,
 ) -> Result<Vec<Blob>, RecipeError> {
-    let wrong = |what| RecipeError::Malformed { what, offset: 0 };
+    let wrong = |section, what| RecipeError::MalformedBeside { section, what, offset: 0 };
     let mut numbers = origins.of_each(lengths.len())?;
     if all_copied {
         numbers = (0..lengths.len() as u64).map(Some).collect();
@@ -184,18 +191,18 @@ fn place(
     let mut left = travelled;
     let mut places = Vec::with_capacity(lengths.len());
     for (len, number) in lengths.iter().zip(numbers) {
-        let blob = match number {
-            Some(number) => reference.content(number).filter(|blob| blob.len == *len),
-            None => left.len.checked_sub(*len).map(|rest| {
-                let blob = Blob { offset: left.offset, len: *len };
-                left = Blob { offset: left.offset + len, len: rest };
-                blob
-            }),
+        let Some(number) = number else {
+            let rest = left.len.checked_sub(*len).ok_or_else(|| wrong(Section::Sources, "contents are missing"))?;
+            places.push(Blob { offset: left.offset, len: *len });
+            left = Blob { offset: left.offset + len, len: rest };
+            continue;
         };
-        places.push(blob.ok_or_else(|| wrong("contents are of another length than their origin"))?);
+        let blob = reference.content(number).filter(|blob| blob.len == *len);
+        let other = || wrong(Section::Origins, "contents are of another length than their origin");
+        places.push(blob.ok_or_else(other)?);
     }
     if left.len > 0 {
-        return Err(wrong("more contents travelled than there are"));
+        return Err(wrong(Section::Sources, "more contents travelled than there are"));
     }
     Ok(places)
 }

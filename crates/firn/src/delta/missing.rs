@@ -37,6 +37,11 @@ impl<'a> Seen<'a> {
         self.files.push(format!("{file} is of {}", self.list(roots)));
     }
 
+    /// A file is of it, as a delta of what is looked for itself.
+    pub(super) fn leads_back(&mut self, file: impl Display) {
+        self.files.push(format!("{file} is a delta of the same base, or of what needs it"));
+    }
+
     /// The derivation that was named is the one, and the store has not got it.
     pub(super) fn not_valid(&mut self) {
         self.places.push("it is not valid in the store".to_owned());
@@ -49,7 +54,8 @@ impl<'a> Seen<'a> {
 
     /// A store has not got it, or cannot be read.
     pub(super) fn store(&mut self, target: &StoreTarget) {
-        self.imported = true;
+        // What another host has cannot be read from here: importing it would not help.
+        self.imported = !matches!(target, StoreTarget::Daemon(StoreUrl::Ssh(_)));
         let place = match target {
             StoreTarget::Daemon(StoreUrl::Ssh(host)) => {
                 return self.places.push(format!("the store of {} cannot be read from here", host.destination));
@@ -85,7 +91,7 @@ impl<'a> Seen<'a> {
                 "hand that base over: --base FILE, or --base-dir DIR with earlier files"
             })
             .hint(
-                "or send the whole file: firn pack without --base, or where the base is firn convert --base BASE DELTA WHOLE",
+                "or send the whole file: pack it without --base, or make it where the base is: firn convert --base BASE DELTA WHOLE",
             )
     }
 }

@@ -24,7 +24,7 @@ impl Reference {
             Section::SourceNames => &self.recipe.source_names,
             Section::Hashes => &self.recipe.hashes,
             Section::Derivations => &self.recipe.derivations,
-            Section::Copies | Section::Origins | Section::Sources => &[],
+            Section::Copies | Section::Origins | Section::SourcePaths | Section::Sources => &[],
         }
     }
 

@@ -2,7 +2,10 @@
 
 use super::{Report, report::Named};
 use crate::{
-    CommandError, ExitCode, FileSpool, Loaded, Session, SharedFrames, StoreTarget,
+    CommandError, DecodeOptions, ExitCode, FileSpool, Loaded, Session, SharedFrames, StoreTarget,
+    decode::{decode_derivations, tells_paths},
+    delta::Bases,
+    error::About,
     import::environment,
     input::Source,
     pack::{
@@ -14,6 +17,7 @@ use crate::{
 use firn_activate::{Host, facts::specialisations, profile::Profile, record::Record};
 use firn_core::{
     Proven, ProvenPath, Spool, StoreDir, StorePath,
+    codec::DICTIONARIES,
     derivation::Derivation,
     difference::{Difference, Side},
     format::{FileReader, Limits},
@@ -197,7 +201,33 @@ fn end(
             (bases.at_hand, spool) = (other.closure, Some(other.spool));
         }
     }
-    Ok(End::of(session.load_with(what, spool, &bases)?))
+    let mut end = if sources {
+        End::of(session.load_with(what, spool, &bases)?)
+    } else {
+        in_a_file(what, spool, &bases, session)?
+    };
+    if let (source, Some(host)) = Source::with_host(what) {
+        end.label = format!("{source}#{host}");
+    }
+    Ok(end)
+}
+
+/// The derivations of a file, or all of it where these are not to be had alone.
+fn in_a_file(what: &Path, spool: Option<FileSpool>, bases: &Bases, session: &Session<'_>) -> Result<End, CommandError> {
+    let (source, host) = Source::with_host(what);
+    // What is wrong with it is said by who reads all of it; a pipe could not be opened again for that.
+    let looks = host.is_none() && source.path().is_some_and(Path::is_file);
+    let looked = looks.then(|| session.open(source.clone()).ok()).flatten();
+    let reader = looked.and_then(|input| FileReader::new(input, session.decode_options().limits).ok());
+    let Some(reader) = reader.filter(|reader| tells_paths(reader.front())) else {
+        return Ok(End::of(session.load_with(what, spool, bases)?));
+    };
+    let header = &reader.front().header;
+    let (store_dir, roots) = (header.store_dir.clone(), header.roots.clone());
+    let mut spool = spool.map_or_else(|| session.spool(None), Ok)?;
+    let options = DecodeOptions { shared: bases.shared.clone(), ..session.decode_options() };
+    let paths = decode_derivations(reader, &mut spool, DICTIONARIES, &options, session.sink).about(&source)?;
+    Ok(End { label: source.to_string(), store_dir, roots, paths, spool, closure: None })
 }
 
 /// The closure of a derivation, or of the one that made a path.

@@ -20,7 +20,9 @@ pub struct Line(pub String);
 /// The difference of two texts with one line around each place.
 pub(super) fn difference(old: &[u8], new: &[u8]) -> Vec<Line> {
     let (old, new) = (split(old), split(new));
-    let line = |mark: char, bytes: &[u8]| Line(format!("{mark}{}", printable(bytes)));
+    // Tabs are no danger to a terminal, and patches and makefiles are full of them.
+    let shown = |bytes: &[u8]| bytes.split(|byte| *byte == b'\t').map(printable).collect::<Vec<_>>().join("\t");
+    let line = |mark: char, bytes: &[u8]| Line(format!("{mark}{}", shown(bytes)));
     if old.len() + new.len() > MOST {
         return vec![line('@', format!(" {} lines were, {} come", old.len(), new.len()).as_bytes())];
     }

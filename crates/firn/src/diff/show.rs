@@ -50,7 +50,7 @@ impl Report {
     /// A few lines, for those who are about to switch.
     pub fn short(&self) -> Vec<String> {
         if self.equal {
-            return vec!["it is the system that runs: nothing changes".to_owned()];
+            return vec!["it is made as the system that runs is".to_owned()];
         }
         let mut lines = vec![format!("against {}: {}", self.old.source, self.packages_counted())];
         let mut packages: Vec<&Package> = self.packages.iter().collect();

@@ -33,6 +33,9 @@ pub struct FileChange {
     pub change: &'static str,
     /// Lines with their mark; empty for what is no text, or too long.
     pub lines: Vec<Line>,
+    /// Why there are no lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unshown: Option<&'static str>,
 }
 
 /// A file as far as it can be compared.
@@ -62,9 +65,13 @@ impl SourceChanges {
                 (_, None) => "removed",
                 _ => "changed",
             };
+            let unshown = [&old, &new].into_iter().flatten().find_map(|(_, bytes, place)| {
+                let why = if *place > 0 { "too long to show" } else { "no text" };
+                bytes.contains(&0).then_some(why)
+            });
             let (old, new) = (old.map_or_else(Vec::new, |file| file.1), new.map_or_else(Vec::new, |file| file.1));
-            let is_text = !old.contains(&0) && !new.contains(&0);
-            FileChange { path, change, lines: if is_text { difference(&old, &new) } else { Vec::new() } }
+            let lines = if unshown.is_none() { difference(&old, &new) } else { Vec::new() };
+            FileChange { path, change, lines, unshown }
         });
         Ok(Some(Self { version: 1, files: files.collect() }))
     }
@@ -73,7 +80,8 @@ impl SourceChanges {
     pub fn text(&self, style: Style) -> String {
         let mut out = String::new();
         for file in &self.files {
-            out.push_str(&format!("{} {}\n", style.bold(&printable(file.path.as_bytes())), style.dim(file.change)));
+            let change = file.unshown.map_or_else(|| file.change.to_owned(), |why| format!("{}, {why}", file.change));
+            out.push_str(&format!("{} {}\n", style.bold(&printable(file.path.as_bytes())), style.dim(&change)));
             file.lines.iter().for_each(|line| out.push_str(&format!("{}\n", line.text(style))));
         }
         out + &format!("{} changed\n", counted(self.files.len() as u64, "file"))

@@ -92,7 +92,15 @@ impl From<StorePathError> for CommandError {
 
 impl From<SpoolError> for CommandError {
     fn from(error: SpoolError) -> Self {
-        Self::new(ExitCode::Space, error)
+        let code = match &error {
+            SpoolError::Named { source, .. }
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                ExitCode::Usage
+            }
+            _ => ExitCode::Space,
+        };
+        Self::new(code, error)
     }
 }
 
@@ -148,8 +156,14 @@ impl From<EncodeError> for CommandError {
         let code = match &error {
             EncodeError::Spool(source) => io_code(source, ExitCode::Failure),
             EncodeError::Format(error) => format_code(error),
+            EncodeError::TooLarge { .. } => ExitCode::Limit,
             _ => ExitCode::Failure,
         };
+        if let EncodeError::TooLarge { .. } = error {
+            return Self::new(code, error).hint(
+                "what takes the room is shown of a file without the limit: firn inspect, firn inspect --sources",
+            );
+        }
         Self::new(code, error)
     }
 }

@@ -1,7 +1,9 @@
-//! What `firn inspect` shows, as data and as text for people.
+//! What `firn inspect` shows: read from a file, found in it, and as data and as text for people.
 
 mod derivation;
 mod files;
+pub(crate) mod find;
+pub(crate) mod load;
 mod pattern;
 mod summary;
 #[cfg(test)]

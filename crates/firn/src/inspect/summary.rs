@@ -1,7 +1,7 @@
 //! What a file is, how much it holds and where its bytes go.
 
 use super::text::{Style, Table, counted, grouped, memory, printable};
-use crate::encode::system_host;
+use crate::{encode::system_host, load::root_names};
 use firn_core::{
     Node, Proven, Spool, StorePath,
     format::{Front, Manifest, Section},
@@ -21,7 +21,9 @@ pub struct Summary {
     pub root: String,
     /// What the closure is the closure of.
     pub roots: Vec<String>,
-    /// Name of the system.
+    /// Names of the roots, as `FILE#NAME` takes them.
+    pub names: Vec<String>,
+    /// Name of the system, of the first where there are several; so are the fields that follow.
     pub name: Option<String>,
     /// Host that it is for.
     pub host: Option<String>,
@@ -188,12 +190,31 @@ impl Summary {
         Ok(summary.with_roots(closure.roots().iter().map(display).collect()).with_manifest(manifest, display))
     }
 
+    /// Of a part of a firn file: what is said of the file is that of the whole.
+    pub(crate) fn in_file(self, front: &Front) -> Self {
+        let whole = Self::of_front(front, &[], self.file_bytes);
+        Self {
+            base: whole.base,
+            machine_id: whole.machine_id,
+            provenance: whole.provenance,
+            format: whole.format,
+            release: whole.release,
+            digest: whole.digest,
+            memory_bytes: whole.memory_bytes,
+            header_bytes: whole.header_bytes,
+            bytes_per_derivation: whole.bytes_per_derivation,
+            sections: whole.sections,
+            ..self
+        }
+    }
+
     fn new(contents: &'static str, store_dir: &str, file_bytes: u64) -> Self {
         Self {
             version: 1,
             contents,
             root: String::new(),
             roots: Vec::new(),
+            names: Vec::new(),
             base: Vec::new(),
             name: None,
             host: None,
@@ -221,6 +242,9 @@ impl Summary {
 
     fn with_roots(mut self, roots: Vec<String>) -> Self {
         self.root = roots.first().cloned().unwrap_or_default();
+        let base_name =
+            |root: &String| root.rsplit('/').next().and_then(|name| StorePath::from_base_name(name.as_bytes()).ok());
+        self.names = root_names(&roots.iter().filter_map(base_name).collect::<Vec<_>>());
         self.roots = roots;
         self
     }
@@ -236,7 +260,11 @@ impl Summary {
     /// The same for people.
     pub fn text(&self, style: Style) -> String {
         let mut out = String::new();
-        let title = self.name.as_deref().map_or_else(String::new, |name| format!(" of {}", printable(name.as_bytes())));
+        let title = match (&self.name, self.roots.len()) {
+            (_, roots @ 2..) => format!(" of {roots} systems"),
+            (Some(name), _) => format!(" of {}", printable(name.as_bytes())),
+            _ => String::new(),
+        };
         let delta = if self.base.is_empty() { "" } else { ", as a delta" };
         out.push_str(&style.bold(&format!("{}{title}{delta}", self.contents)));
         out.push('\n');
@@ -269,8 +297,13 @@ impl Summary {
             let needs = "that base: in the store it is brought into, --base FILE, or --base-dir DIR";
             facts.push(("needs", needs.to_owned()));
         }
-        let named =
-            [("host", &self.host), ("machine", &self.machine_id), ("system", &self.system), ("builds", &self.toplevel)];
+        let several = self.roots.len() > 1;
+        let names = several.then(|| self.names.join(", "));
+        // What the first builds says nothing of the others.
+        let toplevel = if several { &None } else { &self.toplevel };
+        let host = if several { &names } else { &self.host };
+        let label = if several { "names" } else { "host" };
+        let named = [(label, host), ("machine", &self.machine_id), ("system", &self.system), ("builds", toplevel)];
         facts.extend(named.into_iter().filter_map(|(label, text)| Some((label, printable(text.as_ref()?.as_bytes())))));
         let texts = match self.derivations {
             0 => String::new(),

@@ -1,6 +1,7 @@
 //! The command as a person runs it, on a closure that real Nix made.
 
-use crate::{CommandError, ExitCode, Input, Session, Silent, Source, cli::Cli, command::inspect::front_summary};
+use super::load::front_summary;
+use crate::{CommandError, ExitCode, Input, Session, Silent, Source, cli::Cli};
 use clap::Parser;
 use serde_json::Value;
 use std::{fs, io::Cursor, path::Path};
@@ -130,4 +131,33 @@ fn a_pipe_is_read_no_further_than_the_front_and_a_cut_file_is_refused() {
     assert_eq!(of_pipe, whole);
     fs::write(&file, &bytes).unwrap();
     assert_eq!(run(&["inspect", &file]).unwrap_err().code(), ExitCode::Damaged);
+}
+
+#[test]
+fn one_system_of_several_is_inspected_verified_and_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (stream, file, one) = (path("two.export"), path("two.firn"), path("one.firn"));
+    let two = include_bytes!("../../../../tests/fixtures/injuries/good-two-whole-systems");
+    fs::write(&stream, two).unwrap();
+    run(&["convert", &stream, &file]).unwrap();
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_slice(&run(&[arguments, &["--json"]].concat()).unwrap()).unwrap()
+    };
+    let whole = json(&["inspect", &file]);
+    let names: Vec<&str> = whole["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let roots = whole["roots"].as_array().unwrap();
+    assert_eq!((names.len(), roots.len()), (2, 2));
+    let text = String::from_utf8(run(&["inspect", &file]).unwrap()).unwrap();
+    assert!(text.starts_with("recipe of 2 systems\n") && text.contains(&names.join(", ")), "{text}");
+    for (name, root) in names.iter().zip(roots) {
+        let named = format!("{file}#{name}");
+        let part = json(&["inspect", &named]);
+        assert_eq!((&part["root"], &part["sections"]), (root, &whole["sections"]));
+        assert_eq!((&part["digest"], &part["file_bytes"]), (&whole["digest"], &whole["file_bytes"]));
+        assert_eq!(&json(&["verify", &named])["root"], root);
+        let converted = json(&["convert", &named, &one]);
+        assert_eq!((&converted["root"], &converted["file_bytes"]), (root, &fs::metadata(&one).unwrap().len().into()));
+        assert_eq!(json(&["inspect", &one])["names"], serde_json::json!([name]));
+    }
 }

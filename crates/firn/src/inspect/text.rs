@@ -41,6 +41,11 @@ pub(crate) fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
+/// As [`counted`], the number as programs read it.
+pub(crate) fn number_of(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Memory, rounded up to the unit that has one to four digits.
 pub(crate) fn memory(bytes: u64) -> String {
     match bytes {
@@ -109,6 +114,7 @@ mod tests {
         assert_eq!(grouped(1000), "1,000");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!((counted(1, "file"), counted(2000, "file")), ("1 file".into(), "2,000 files".into()));
+        assert_eq!((number_of(1, "path"), number_of(2000, "path")), ("1 path".into(), "2000 paths".into()));
         assert_eq!(
             (memory(9999), memory(10_000), memory(27_262_977)),
             ("9999 B".into(), "10 KiB".into(), "27 MiB".into())

@@ -2,16 +2,15 @@
 //!
 //! `nix path-info --derivation` instantiates, uses Nix's cache of evaluations, and prints one `.drv` on all releases.
 
-use super::what::FlakeRef;
+use super::{listen::Listener, what::FlakeRef};
 use crate::{
     CommandError, ExitCode,
     command::pack::NixFlags,
     error::About,
     event::{Meter, Sink, Work},
 };
-use firn_store::daemon::plain;
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::Read,
     path::Path,
     process::{Command, Stdio},
 };
@@ -42,6 +41,8 @@ pub(super) struct Evaluator<'a> {
     pub(super) remote: Option<String>,
     /// Takes warnings.
     pub(super) sink: &'a dyn Sink,
+    /// Hears what Nix says.
+    pub(super) listener: Listener,
 }
 
 impl Evaluator<'_> {
@@ -119,8 +120,7 @@ impl Evaluator<'_> {
             let about = if attribute.is_empty() { file.to_owned() } else { format!("{file} {attribute}") };
             let system = self.instantiate(file, &format!("{attribute}{dot}{TOPLEVEL}"));
             let drvs = match system {
-                // A derivation has no `config`.
-                Err(error) if error.to_string().contains("in selection path") => self.instantiate(file, attribute),
+                Err(error) if is_no_configuration(&error.to_string()) => self.instantiate(file, attribute),
                 other => other,
             };
             let drvs = drvs.about(about)?;
@@ -139,7 +139,7 @@ impl Evaluator<'_> {
         self.run("nix-instantiate", &arguments)
     }
 
-    /// Runs a program of Nix and gives what it prints. Its warnings are shown as they come.
+    /// Runs a program of Nix and gives what it prints.
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String, CommandError> {
         let meter = Meter::begin(self.sink, Work::Evaluate, None, None);
         self.sink.detail(&format!("{program} {}", arguments.join(" ")));
@@ -156,7 +156,8 @@ impl Evaluator<'_> {
         let mut answer = String::new();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let said = std::thread::scope(|scope| {
-            let listener = scope.spawn(|| stderr.map(|stderr| self.listen(stderr)).unwrap_or_default());
+            let listener =
+                scope.spawn(|| stderr.map(|stderr| self.listener.listen(stderr, self.sink)).unwrap_or_default());
             let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut answer));
             let said = listener.join().unwrap_or_default();
             read.map(|_| said)
@@ -171,28 +172,11 @@ impl Evaluator<'_> {
         let text = if text.is_empty() { format!("{program} ended with {status}") } else { text.to_owned() };
         Err(CommandError::new(ExitCode::Evaluation, text))
     }
+}
 
-    fn listen(&self, stderr: impl Read) -> String {
-        let mut said = String::new();
-        let mut reader = BufReader::new(stderr);
-        let mut line = Vec::new();
-        // A line may be of any bytes: what a trace prints is not ours.
-        while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
-            let text = plain(&String::from_utf8_lossy(&line));
-            let text = text.trim_end();
-            match text.strip_prefix("warning: ") {
-                Some(warning) if warning.contains("--add-root") => {}
-                Some(warning) => self.sink.warn(warning),
-                None => {
-                    self.sink.detail(text);
-                    said.push_str(text);
-                    said.push('\n');
-                }
-            }
-            line.clear();
-        }
-        said
-    }
+/// Whether Nix says that what is evaluated has no `config`, as a derivation or a list of them.
+fn is_no_configuration(error: &str) -> bool {
+    ["in selection path", "should be a set but is"].iter().any(|words| error.contains(words))
 }
 
 /// The error in what a program said: from its first line that says so to the end.
@@ -252,6 +236,17 @@ mod tests {
         let whole = "nixosConfigurations.web.config.system.build.vm";
         assert_eq!(attribute(whole), path(whole));
         assert_eq!(attribute("packages.x86_64-linux.hello"), path("packages.x86_64-linux.hello"));
+    }
+
+    #[test]
+    fn a_list_of_derivations_is_no_configuration() {
+        for error in [
+            "attribute 'config' in selection path 'config.system.build.toplevel' not found",
+            "the expression selected by the selection path 'two' should be a set but is a list",
+        ] {
+            assert!(is_no_configuration(error), "{error}");
+        }
+        assert!(!is_no_configuration("undefined variable 'x'"));
     }
 
     #[test]

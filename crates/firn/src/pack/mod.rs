@@ -3,6 +3,7 @@
 mod base;
 mod evaluate;
 pub(crate) mod kept;
+mod listen;
 mod provenance;
 pub(crate) mod read;
 mod secrets;
@@ -12,14 +13,15 @@ pub(crate) mod what;
 
 use crate::{
     CommandError, EncodeOptions, ExitCode, Session, StoreTarget, command::pack::NixFlags, encode::Encoded,
-    import::environment, spool_file::FileSpool,
+    error::About, import::environment, spool_file::FileSpool,
 };
 use base::HeldBase;
 use evaluate::Evaluator;
 use firn_core::{Proven, ProvenPath, StoreDir, StorePath, hash};
-use firn_store::root::{RootPlace, RootRequest};
+use firn_store::root::{RootPlace, RootRequest, check_root_name};
 use std::{
     collections::HashMap,
+    io,
     path::{Path, PathBuf},
 };
 use store::Store;
@@ -74,8 +76,13 @@ pub struct Packed {
 
 /// Packs.
 pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packed, CommandError> {
+    if let Some(name) = &request.keep {
+        // What cannot be kept is not evaluated.
+        check_root_name(name).map_err(|error| CommandError::new(ExitCode::Usage, error)).about("--keep")?;
+    }
     let place = StorePlace::find(request.store.as_deref(), store::store_dir()?, environment())?;
-    let evaluator = Evaluator { flags: &request.nix, remote: place.remote(), sink: session.sink };
+    let evaluator =
+        Evaluator { flags: &request.nix, remote: place.remote(), sink: session.sink, listener: Default::default() };
     let wanted = request.what.iter().map(|text| What::parse(text, &place.store_dir));
     let wanted: Vec<What> = wanted.collect::<Result<_, _>>()?;
     let flakes = || wanted.iter().filter_map(|what| if let What::Flake(flake) = what { Some(flake) } else { None });
@@ -84,6 +91,12 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     {
         return Err(CommandError::new(ExitCode::Usage, format!("{flag} is for flakes, and none is packed"))
             .hint("an expression takes --arg and --argstr, and -I for its search path"));
+    }
+    if flakes().next().is_some()
+        && let Some(flag) = request.nix.only_for_expressions()
+    {
+        return Err(CommandError::new(ExitCode::Usage, format!("{flag} is for expressions, and a flake takes none"))
+            .hint("name an expression with --file, or give the flake another input with --override-input"));
     }
     flakes().for_each(|flake| warnings::untracked(flake, session.sink));
 
@@ -127,7 +140,7 @@ pub(crate) fn pack(request: &PackRequest, session: &Session<'_>) -> Result<Packe
     };
     if request.provenance {
         for flake in flakes() {
-            options.provenance.extend(provenance_of(flake, &evaluator)?);
+            options.provenance.extend(provenance_of(flake, &evaluator, &store)?);
         }
         options.provenance.extend(request.file.iter().map(|file| ("file".to_owned(), file.clone())));
         options.provenance.extend(request.attributes.iter().map(|name| ("attribute".to_owned(), name.clone())));
@@ -200,11 +213,24 @@ fn find_roots(
     Ok(roots)
 }
 
-fn provenance_of(flake: &FlakeRef, evaluator: &Evaluator<'_>) -> Result<Vec<(String, String)>, CommandError> {
+fn provenance_of(
+    flake: &FlakeRef,
+    evaluator: &Evaluator<'_>,
+    store: &Store,
+) -> Result<Vec<(String, String)>, CommandError> {
     let metadata = evaluator.metadata(&flake.flake)?;
     let text = |pointer| metadata.pointer(pointer).and_then(serde_json::Value::as_str);
-    let lock = text("/path").map(|path| Path::new(path).join(text("/locked/dir").unwrap_or("")).join("flake.lock"));
-    let lock = lock.and_then(|lock| std::fs::read(lock).ok()).map(|lock| hash::hex(&hash::sha256(&lock)));
+    let tree = text("/path").map(|path| store.on_disk(Path::new(path)));
+    let lock = tree.map(|tree| tree.join(text("/locked/dir").unwrap_or("")).join("flake.lock"));
+    let lock = lock.and_then(|lock| match std::fs::read(&lock) {
+        Ok(text) => Some(hash::hex(&hash::sha256(&text))),
+        // A flake without inputs has none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && lock.parent().is_some_and(Path::exists) => None,
+        Err(error) => {
+            evaluator.sink.warn(&format!("the lock is not recorded: {}: {error}", lock.display()));
+            None
+        }
+    });
     let mut facts = provenance::of_flake(&metadata, lock);
     facts.extend(flake.fragment.iter().map(|fragment| ("attribute".to_owned(), fragment.clone())));
     Ok(facts)

@@ -229,6 +229,12 @@ impl Store {
         &self.place.folder
     }
 
+    /// Where a path of the store is on the disk, with what is below it.
+    pub(crate) fn on_disk(&self, path: &Path) -> PathBuf {
+        let below = path.strip_prefix(self.place.store_dir.as_str());
+        below.map_or_else(|_| path.to_owned(), |below| self.place.folder.join(below))
+    }
+
     /// Makes the roots that were asked for when it was opened.
     pub(crate) fn keep(&mut self) -> Result<Vec<PathBuf>, CommandError> {
         match &mut self.session {
@@ -261,4 +267,17 @@ fn valid_path(path: &StorePath, info: PathInfo) -> Result<ValidPath, CommandErro
         references,
         signatures: info.signatures,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_a_store_in_a_folder_is_read_there() {
+        let place = StorePlace::folder(Path::new("/mnt"), StoreDir::default(), Environment::default());
+        let store = Store { session: None, database: None, place };
+        assert_eq!(store.on_disk(Path::new("/nix/store/x/flake.lock")), Path::new("/mnt/nix/store/x/flake.lock"));
+        assert_eq!(store.on_disk(Path::new("/home/a")), Path::new("/home/a"));
+    }
 }

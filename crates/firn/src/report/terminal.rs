@@ -1,6 +1,6 @@
 //! Lines and bars for a person. Bars only where standard error is a terminal.
 
-use firn::{CommandError, Event, Work, cli::Globals};
+use firn::{CommandError, Event, Work, cli::Globals, plain};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::{IsTerminal, Write},
@@ -45,7 +45,7 @@ impl Terminal {
             Event::Warning(text) => self.line(&format!("{} {text}", self.paint("warning:", "35;1"))),
             Event::Note(text) if !self.quiet => self.line(text),
             Event::Detail(text) if self.verbose => self.line(text),
-            Event::Log { derivation, line } => self.line(&format!("{}> {line}", self.paint(derivation, "36"))),
+            Event::Log { derivation, line } => self.line(&format!("{}> {}", self.paint(derivation, "36"), plain(line))),
             _ => {}
         }
     }

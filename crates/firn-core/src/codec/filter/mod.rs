@@ -17,6 +17,8 @@ pub use reader::FilterReader;
 pub(super) use vocabulary::Tokens;
 
 use super::{Codec, CodecError, Encoding, MIB, Unpacker};
+use crate::leb128::Partial;
+pub(super) use crate::leb128::put as put_varint;
 use std::borrow::Cow;
 
 /// What stands before the packed bytes of a frame, and how its raw bytes were changed.
@@ -144,27 +146,14 @@ pub(super) fn take_blob<'a>(input: &mut &'a [u8], codec: Codec, max: u64) -> Res
     Unpacker::new(if packed == raw { Codec::Stored } else { codec }, bytes, raw, &[])
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
+/// Takes a number from the front.
 pub(super) fn take_varint(input: &mut &[u8]) -> Result<u64, CodecError> {
-    let mut value = 0;
-    for shift in (0..63).step_by(7) {
+    let mut number = Partial::default();
+    loop {
         let (byte, rest) = input.split_first().ok_or(CodecError::Filtered("a number is beyond its end"))?;
         *input = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if *byte < 0x80 {
-            return if *byte == 0 && shift > 0 {
-                Err(CodecError::Filtered("a number is not in its shortest form"))
-            } else {
-                Ok(value)
-            };
+        if let Some(value) = number.push(*byte).map_err(CodecError::Filtered)? {
+            return Ok(value);
         }
     }
-    Err(CodecError::Filtered("a number does not fit into 63 bits"))
 }

@@ -164,7 +164,7 @@ fn hostile_parts_are_refused_by_name() {
     };
     assert_eq!(refuse(hashes, &[], 9), "a number is beyond its end");
     assert_eq!(refuse(hashes, &[0x80, 0], 9), "a number is not in its shortest form");
-    assert_eq!(refuse(hashes, &[0xff; 12], 9), "a number does not fit into 63 bits");
+    assert_eq!(refuse(hashes, &[0xff; 12], 9), "a number does not fit into 64 bits");
     assert_eq!(refuse(hashes, &[10, 10], 9), "a part is too long");
     assert_eq!(refuse(hashes, &[9, 9, 1], 9), "a part is beyond its end");
     assert_eq!(refuse(hashes, &with(&[], &[1; 31], &[0x14]), 52), "a hash is missing");
