@@ -70,7 +70,7 @@ pub(crate) fn baseline(machine: &Machine, clock: &dyn Clock) -> Result<(Baseline
     let look = look(machine)?;
     let now_us = clock.now().monotonic_ms * 1000;
     let mut failed: BTreeSet<String> = look.failed.union(&look.restarting).cloned().collect();
-    failed.extend(restarts::all(machine)?.looping(now_us));
+    failed.extend(restarts::of_running(machine)?.looping(now_us));
     Ok((Baseline { failed, starting: look.starting, state: look.state }, look.services))
 }
 

@@ -42,9 +42,18 @@ enum End {
 
 /// Asks for all services.
 pub(super) fn all(machine: &Machine) -> Result<Restarts, ActivateError> {
+    ask(machine, &["--all"])
+}
+
+/// Asks for services that do not rest, which takes systemd 100 ms less: each is asked for by itself.
+pub(super) fn of_running(machine: &Machine) -> Result<Restarts, ActivateError> {
+    ask(machine, &[])
+}
+
+fn ask(machine: &Machine, which: &[&str]) -> Result<Restarts, ActivateError> {
     let wanted = "--property=Id,NRestarts,Restart,RestartForceExitStatus,ActiveEnterTimestampMonotonic,\
                   InactiveExitTimestampMonotonic";
-    let (_, text) = machine.ask("systemctl", &["show", "--all", "--type=service", wanted, "*"])?;
+    let (_, text) = machine.ask("systemctl", &[&["show", "--type=service", wanted], which, &["*"]].concat())?;
     Ok(parse(&text))
 }
 
