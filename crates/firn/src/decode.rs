@@ -8,7 +8,7 @@ use crate::{
     schedule::Budget,
     shared::SharedFrames,
     spool_file::FileSpool,
-    unpack::{RunReader, Unpacking},
+    unpack::{RunReader, Unpacking, Wanted},
 };
 pub(crate) use derivations::{decode_derivations, tells_paths};
 use firn_core::{
@@ -116,7 +116,7 @@ pub(crate) fn decode_whole<R: Read + Send>(
     let paths = front.header.counts.derivations.saturating_add(front.header.counts.sources);
     let closure = follow(
         &mut reader,
-        all,
+        Wanted::All,
         usize::MAX,
         Some(paths),
         spool,
@@ -141,10 +141,17 @@ pub fn decode_sources<R: Read + Send>(
     refuse_delta(&front)?;
     let frames = front.frames.iter().filter_map(|f| f.known).filter(|f| f.section <= Section::Sources).count();
     let paths = front.header.counts.sources;
-    let sources =
-        follow(&mut reader, all, frames, Some(paths), spool, dictionaries, options, sink, |found, spool, meter| {
-            read_sources(&front.header, found, spool, options, meter)
-        })?;
+    let sources = follow(
+        &mut reader,
+        Wanted::All,
+        frames,
+        Some(paths),
+        spool,
+        dictionaries,
+        options,
+        sink,
+        |found, spool, meter| read_sources(&front.header, found, spool, options, meter),
+    )?;
     Ok((front, sources))
 }
 
@@ -158,15 +165,11 @@ fn refuse_delta(front: &Front) -> Result<(), DecodeError> {
     Ok(())
 }
 
-fn all(unpacking: Unpacking) -> Unpacking {
-    unpacking
-}
-
 /// Unpacks the first `frames` frames on threads while `prove` follows them.
 #[expect(clippy::too_many_arguments, reason = "the inside of two functions that have as many")]
 fn follow<R: Read + Send, T>(
     reader: &mut FileReader<R>,
-    takes: impl FnOnce(Unpacking) -> Unpacking,
+    wanted: Wanted,
     frames: usize,
     paths: Option<u64>,
     spool: &mut FileSpool,
@@ -175,7 +178,7 @@ fn follow<R: Read + Send, T>(
     sink: &dyn Sink,
     prove: impl FnOnce(&Unpacking, &mut FileSpool, &Meter<'_>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
-    let unpacking = takes(Unpacking::new(reader, spool).map_err(DecodeError::Spool)?);
+    let unpacking = Unpacking::new(reader, spool, wanted).map_err(DecodeError::Spool)?;
     // Threads write through a handle of their own, since texts are appended meanwhile.
     let handle = spool.reader().map_err(DecodeError::Spool)?;
     let meter = Meter::begin(sink, Work::Read, Some(unpacking.bytes()), paths);
@@ -235,13 +238,8 @@ fn read_sources(
     meter: &Meter<'_>,
 ) -> Result<Vec<ProvenPath>, DecodeError> {
     let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
-    let names = unpacking.wait(Section::SourceNames).map_err(DecodeError::Spool)?;
-    let copies = unpacking.wait(Section::Copies).map_err(DecodeError::Spool)?;
-    let contents = unpacking.wait(Section::Sources).map_err(DecodeError::Spool)?;
-    let limits = recipe_limits(header, contents.len);
-    let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
-    let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
-    check_count("bytes of contents", contents.len, list.contents_len())?;
+    unpacking.wait(Section::Sources).map_err(DecodeError::Spool)?;
+    let list = source_list(header, unpacking, spool)?;
     // Records are unpacked meanwhile, and what follows waits for them.
     let threads = options.threads.saturating_sub(1);
     let all: Vec<usize> = (0..list.len()).collect();
@@ -252,6 +250,19 @@ fn read_sources(
     told.compare(&sources).map_err(in_paths)?;
     check_count("sources", header.counts.sources, sources.len() as u64)?;
     Ok(sources)
+}
+
+/// The sources, once the sections before their contents are there.
+fn source_list(header: &Header, unpacking: &Unpacking, spool: &FileSpool) -> Result<SourceList, DecodeError> {
+    let names = unpacking.wait(Section::SourceNames).map_err(DecodeError::Spool)?;
+    let copies = unpacking.wait(Section::Copies).map_err(DecodeError::Spool)?;
+    let contents = unpacking.section(Section::Sources);
+    let limits = recipe_limits(header, contents.len);
+    let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
+    let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits)
+        .map_err(|source| DecodeError::Recipe { section: Section::SourceNames, source })?;
+    check_count("bytes of contents", contents.len, list.contents_len())?;
+    Ok(list)
 }
 
 fn source_paths(unpacking: &Unpacking, list: &SourceList, spool: &FileSpool) -> Result<SourcePaths, DecodeError> {

@@ -38,9 +38,9 @@ struct State {
 }
 
 /// Which frames of contents are unpacked.
-enum Wanted {
+pub(crate) enum Wanted {
     All,
-    /// It will be said once the sections before them are read.
+    /// They wait until [`Unpacking::want`] says which of them are needed.
     Undecided,
     Some(Vec<bool>),
 }
@@ -59,7 +59,7 @@ pub(crate) fn place_of(section: Section) -> usize {
 
 impl Unpacking {
     /// Sets room aside for all sections. Their lengths are known from the front, so frames may come in any order.
-    pub(crate) fn new<R: Read>(reader: &FileReader<R>, spool: &mut FileSpool) -> io::Result<Self> {
+    pub(crate) fn new<R: Read>(reader: &FileReader<R>, spool: &mut FileSpool, wanted: Wanted) -> io::Result<Self> {
         let mut frames: [Vec<Run>; SECTIONS] = Default::default();
         let mut sections = [Blob::default(); SECTIONS];
         for (place, section) in Section::ALL.into_iter().enumerate() {
@@ -72,14 +72,8 @@ impl Unpacking {
             }
             sections[place] = run;
         }
-        let state = Mutex::new(State { frames, failed: None, stopped: false, wanted: Wanted::All });
+        let state = Mutex::new(State { frames, failed: None, stopped: false, wanted });
         Ok(Self { sections, state, changed: Condvar::new() })
-    }
-
-    /// Frames of contents wait until [`Unpacking::want`] says which of them are needed.
-    pub(crate) fn undecided(self) -> Self {
-        self.lock().wanted = Wanted::Undecided;
-        self
     }
 
     /// Only frames with these contents are unpacked.

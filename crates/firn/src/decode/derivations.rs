@@ -2,19 +2,17 @@
 //! paths are told are not unpacked.
 
 use super::{
-    DecodeError, DecodeOptions, check_count, digests, follow, read_derivations, recipe_limits, refuse_delta,
-    source_paths,
+    DecodeError, DecodeOptions, check_count, digests, follow, read_derivations, refuse_delta, source_list, source_paths,
 };
 use crate::{
     event::{Meter, Sink},
     spool_file::FileSpool,
-    unpack::{RunReader, Unpacking},
+    unpack::{Unpacking, Wanted},
 };
 use firn_core::{
     ClosureError, ProvenPath, StorePath,
     codec::Dictionary,
     format::{FileReader, Front, Header, Section},
-    recipe::SourceList,
 };
 use std::io::Read;
 
@@ -39,7 +37,7 @@ pub(crate) fn decode_derivations<R: Read + Send>(
     let paths = header.counts.derivations;
     follow(
         &mut reader,
-        Unpacking::undecided,
+        Wanted::Undecided,
         usize::MAX,
         Some(paths),
         spool,
@@ -58,13 +56,7 @@ fn prove(
     meter: &Meter<'_>,
 ) -> Result<Vec<ProvenPath>, DecodeError> {
     let in_names = |source| DecodeError::Recipe { section: Section::SourceNames, source };
-    let names = unpacking.wait(Section::SourceNames).map_err(DecodeError::Spool)?;
-    let copies = unpacking.wait(Section::Copies).map_err(DecodeError::Spool)?;
-    let contents = unpacking.section(Section::Sources);
-    let limits = recipe_limits(header, contents.len);
-    let (mut names, mut copies) = (RunReader::new(spool, names), RunReader::new(spool, copies));
-    let list = SourceList::read(&mut names, &mut copies, contents.offset, &limits).map_err(in_names)?;
-    check_count("bytes of contents", contents.len, list.contents_len())?;
+    let list = source_list(header, unpacking, spool)?;
     check_count("sources", header.counts.sources, list.len() as u64)?;
     let told = source_paths(unpacking, &list, spool)?;
     unpacking.want(&list.contents_untold(&told));
