@@ -16,7 +16,7 @@ use super::{
     filter::{self, Filtered},
     policy::{is_incompressible, model_memory},
 };
-use crate::near;
+use crate::{leb128, near};
 use find::{Copied, find};
 use prime::{Prime, Shape};
 use std::io::Write;
@@ -126,8 +126,8 @@ impl<'a> EditPlan<'a> {
         let (order, primes) = self.primes()?;
         let (shape, prime) = self.choose(order, &primes)?;
         let mut head = vec![order, self.stream.separator, self.stream.escape];
-        filter::put_varint(&mut head, shape.margin as u64);
-        filter::put_varint(&mut head, shape.reach as u64);
+        leb128::put(&mut head, shape.margin as u64);
+        leb128::put(&mut head, shape.reach as u64);
         let numbers = self.head()?;
         let literals = &self.stream.bytes;
         let plain = Filtered::new(literals);
@@ -148,7 +148,7 @@ impl<'a> EditPlan<'a> {
         for literals in tried {
             let (memory_mib, shared, packed) = primed(order, &prime, &literals.stream, self.low_memory)?;
             let mut bytes = head.clone();
-            filter::put_varint(&mut bytes, shared as u64);
+            leb128::put(&mut bytes, shared as u64);
             bytes.extend_from_slice(&numbers);
             bytes.extend(literals.head());
             bytes.extend_from_slice(&packed);
@@ -210,11 +210,11 @@ impl<'a> EditPlan<'a> {
     /// What stands before the literals, but for the numbers of the prime.
     fn head(&self) -> Result<Vec<u8>, CodecError> {
         let mut head = Vec::new();
-        filter::put_varint(&mut head, self.copies.len() as u64);
+        leb128::put(&mut head, self.copies.len() as u64);
         if !self.copies.is_empty() {
             put_numbers(&mut head, &self.copies)?;
         }
-        filter::put_varint(&mut head, self.stream.bytes.len() as u64);
+        leb128::put(&mut head, self.stream.bytes.len() as u64);
         Ok(head)
     }
 
@@ -270,8 +270,8 @@ fn put_numbers(head: &mut Vec<u8>, copies: &[Copied]) -> Result<(), CodecError> 
     for copy in copies {
         let len = copy.len.saturating_sub(SHORTEST);
         lows.push(len as u8);
-        filter::put_varint(&mut highs, len as u64 >> 8);
-        filter::put_varint(&mut distances, near::distance(copy.from as u64, end));
+        leb128::put(&mut highs, len as u64 >> 8);
+        leb128::put(&mut distances, near::distance(copy.from as u64, end));
         end = (copy.from + copy.len) as u64;
     }
     for part in [lows, highs, distances] {

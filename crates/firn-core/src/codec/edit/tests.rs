@@ -176,7 +176,7 @@ fn claims_are_refused_before_memory_is_taken_for_them() {
     // Order, marks, margin, reach, shared, then copies.
     let head = |numbers: &[u64]| {
         let mut bytes = vec![16, 0, 1];
-        numbers.iter().for_each(|number| filter::put_varint(&mut bytes, *number));
+        numbers.iter().for_each(|number| leb128::put(&mut bytes, *number));
         bytes.extend_from_slice(&[0; 64]);
         bytes
     };
@@ -221,10 +221,10 @@ fn copies_beyond_the_run_and_longer_than_the_frame_are_refused() {
             copies.iter().map(|(from, len)| Copied { literals: 0, from: *from, len: *len }).collect();
         let mut bytes = vec![2, 0, 1];
         for number in [0, 0, 0, copies.len() as u64] {
-            filter::put_varint(&mut bytes, number);
+            leb128::put(&mut bytes, number);
         }
         put_numbers(&mut bytes, &copies).unwrap();
-        filter::put_varint(&mut bytes, copies.len() as u64);
+        leb128::put(&mut bytes, copies.len() as u64);
         let (_, shared, literals) = primed(2, &[], &vec![0; copies.len()], false).unwrap();
         bytes[5] = shared as u8;
         bytes.extend_from_slice(&literals);

@@ -17,8 +17,7 @@ pub use reader::FilterReader;
 pub(super) use vocabulary::Tokens;
 
 use super::{Codec, CodecError, Encoding, MIB, Unpacker};
-use crate::leb128::Partial;
-pub(super) use crate::leb128::put as put_varint;
+use crate::leb128::{self, Partial};
 use std::borrow::Cow;
 
 /// What stands before the packed bytes of a frame, and how its raw bytes were changed.
@@ -107,7 +106,7 @@ impl<'a> Filtered<'a> {
         let pays = words.stream.len() + words.dictionary.len() <= self.stream.len() / 8 * plan.eighths;
         if pays {
             self.filter.words = true;
-            put_varint(&mut self.prefix, words.pages.into());
+            leb128::put(&mut self.prefix, words.pages.into());
             put_blob(&mut self.prefix, &words.dictionary, Encoding::Ppmd7 { order: 4, memory_mib: 1 })?;
             self.stream = Cow::Owned(words.stream);
         }
@@ -118,7 +117,7 @@ impl<'a> Filtered<'a> {
     pub(super) fn head(&self) -> Vec<u8> {
         let mut head = self.prefix.clone();
         if self.filter != Filter::NONE {
-            put_varint(&mut head, self.stream.len() as u64);
+            leb128::put(&mut head, self.stream.len() as u64);
         }
         head
     }
@@ -128,8 +127,8 @@ impl<'a> Filtered<'a> {
 pub(super) fn put_blob(out: &mut Vec<u8>, raw: &[u8], encoding: Encoding) -> Result<(), CodecError> {
     let (_, packed) = encoding.pack(raw, None)?;
     let packed = if packed.len() < raw.len() { &packed } else { raw };
-    put_varint(out, raw.len() as u64);
-    put_varint(out, packed.len() as u64);
+    leb128::put(out, raw.len() as u64);
+    leb128::put(out, packed.len() as u64);
     out.extend_from_slice(packed);
     Ok(())
 }

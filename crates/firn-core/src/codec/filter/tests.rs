@@ -142,8 +142,8 @@ fn flipped_bits_neither_panic_nor_give_more_than_declared() {
 /// One part of a prefix, stored.
 fn blob(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    put_varint(&mut out, bytes.len() as u64);
-    put_varint(&mut out, bytes.len() as u64);
+    leb128::put(&mut out, bytes.len() as u64);
+    leb128::put(&mut out, bytes.len() as u64);
     out.extend_from_slice(bytes);
     out
 }
@@ -158,7 +158,7 @@ fn hostile_parts_are_refused_by_name() {
     };
     let with = |first: &[u8], part: &[u8], stream: &[u8]| {
         let mut out = [first, &blob(part)].concat();
-        put_varint(&mut out, stream.len() as u64);
+        leb128::put(&mut out, stream.len() as u64);
         out.extend_from_slice(stream);
         out
     };
@@ -196,7 +196,7 @@ fn a_bomb_of_words_stops_at_the_declared_size() {
     let (codec, stream) = Encoding::Lzma2 { window: 1 << 16 }.pack(&vec![0x80; 4_000_000], None).unwrap();
     let mut packed = vec![0];
     put_blob(&mut packed, &word, Encoding::Ppmd7 { order: 4, memory_mib: 1 }).unwrap();
-    put_varint(&mut packed, 4_000_000);
+    leb128::put(&mut packed, 4_000_000);
     packed.extend_from_slice(&stream);
     assert!(packed.len() < 2000, "{}", packed.len());
     let words = Filter { hashes: false, words: true };
